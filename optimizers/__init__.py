@@ -1,0 +1,65 @@
+"""What runs: optimizers as `torch.optim.Optimizer`, each in two forms.
+
+Imports torch only.  Table of contents:
+
+===============  =============================================================
+``base``         what every rule shares: arguments, state, closure, the lists
+``reference``    the driver that steps tensor by tensor with a pure function
+``sgd``          gradient descent, heavy ball, Nesterov
+``adagrad``      Duchi, Hazan & Singer 2011
+``rmsprop``      Tieleman & Hinton 2012; centered, Graves 2013; with momentum
+``adam``         Kingma & Ba 2015
+``adamw``        Loshchilov & Hutter 2019, decay ``coupled`` or ``uncoupled``
+``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
+===============  =============================================================
+
+In each file, for the rule ``Adam``:
+
+- ``adam`` is the paper, line by line, on one tensor, and touches nothing;
+- ``Adam`` is what trains a model: in place, over lists of tensors;
+- ``AdamReference`` has the arguments and the state of ``Adam`` and steps with ``adam``.
+
+>>> import torch
+>>> from adamproof.optimizers import Adam
+>>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+>>> optimizer = Adam([weight], lr=0.5)
+>>> weight.square().sum().backward()
+>>> optimizer.step()
+>>> weight.detach()
+tensor([ 0.5000, -1.5000])
+"""
+
+if __name__ != "adamproof.optimizers":
+    raise ImportError("import adamproof.optimizers, not the folder under another name")
+
+from adamproof.optimizers.adagrad import Adagrad, AdagradReference, adagrad
+from adamproof.optimizers.adam import Adam, AdamReference, adam
+from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
+from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
+from adamproof.optimizers.base import Base
+from adamproof.optimizers.reference import Reference
+from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
+from adamproof.optimizers.sgd import SGD, SGDReference, sgd
+
+__all__ = [
+    "SGD",
+    "AMSGrad",
+    "AMSGradReference",
+    "Adagrad",
+    "AdagradReference",
+    "Adam",
+    "AdamReference",
+    "AdamW",
+    "AdamWReference",
+    "Base",
+    "RMSprop",
+    "RMSpropReference",
+    "Reference",
+    "SGDReference",
+    "adagrad",
+    "adam",
+    "adamw",
+    "amsgrad",
+    "rmsprop",
+    "sgd",
+]

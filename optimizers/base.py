@@ -1,0 +1,242 @@
+"""What every rule shares: arguments, groups, state, the closure, and the pass over lists.
+
+A rule adds three things to `Base`: its arguments, the buffers it keeps (`_buffers`), and its
+formula (`_update`).  The formula is written with `torch._foreach_*`, in place, on lists of
+tensors of one device and dtype.
+
+The formulas are lifted by running them: hyper-parameters may be floats that carry a symbol, and
+must reach torch through plain arithmetic and comparisons.  `float()`, `int()` and `math.*` would
+drop the symbol.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+from typing import Any, Final, TypeAlias, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
+State: TypeAlias = dict[str, Tensor]
+Hyper: TypeAlias = dict[str, Any]
+
+# Every numerical argument lies between 0, included, and this, excluded.
+_BELOW: Final[Mapping[str, float]] = {
+    "lr": inf,
+    "lr_decay": inf,
+    "eps": inf,
+    "weight_decay": inf,
+    "initial_accumulator_value": inf,
+    "momentum": 1,
+    "dampening": 1,
+    "alpha": 1,
+    "beta1": 1,
+    "beta2": 1,
+}
+
+
+class Base(torch.optim.Optimizer):
+    """A drop-in for `torch.optim`, over lists of tensors.
+
+    Groups, schedulers, closures, ``maximize``, ``state_dict``, pickling and copying work as in
+    `torch.optim`.  A parameter whose ``grad`` is None is left alone: its state begins, and its
+    steps are counted, from its first gradient.  ``grad`` is never written to.
+
+    State, under the names of `torch.optim`: ``step``, the number of gradients seen, a float32
+    on the CPU; and the buffers of the rule, with the dtype and device of the parameter.  A
+    checkpoint of the `torch.optim` class with the same name loads; options that it lacks take
+    the values given to this constructor, options unknown here (``amsgrad``) are not followed.
+
+    Differs from `torch.optim`: every argument is checked, in later groups too; no ``foreach``,
+    ``fused``, ``capturable`` or ``differentiable``; complex and sparse tensors are refused.
+
+    Raises:
+        ValueError: An argument is NaN, infinite, or out of its range.
+        TypeError: A parameter is complex, or (in ``step``) a gradient is sparse.
+    """
+
+    def __init__(self, params: ParamsT, defaults: Hyper) -> None:
+        super().__init__(params, defaults)
+
+    def _buffers(self, h: Hyper) -> Mapping[str, float]:
+        """The tensors this rule keeps for each parameter, and what they are filled with."""
+        raise NotImplementedError
+
+    def _update(
+        self,
+        params: list[Tensor],
+        grads: Tensors,
+        state: Mapping[str, list[Tensor]],
+        t: list[float],
+        h: Hyper,
+    ) -> None:
+        """The rule: changes `params` and `state`, in place.
+
+        Args:
+            params: The parameters, all of one device and dtype.
+            grads: Their gradients, to descend along; not to be changed.
+            state: The lists of buffers, by name.
+            t: The step each parameter is at; the first is 1.
+            h: The hyper-parameters of the group.
+        """
+        raise NotImplementedError
+
+    def _check(self, h: Hyper) -> None:
+        """Refuses hyper-parameters out of range; a rule with options extends it."""
+        for name, high in _BELOW.items():
+            if name in h and not _between(h[name], high):
+                raise ValueError(f"{name} must be a number in [0, {high}), got {h[name]!r}.")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group, with its own values of any of the arguments.
+
+        Args:
+            param_group: ``params``, and the arguments that differ from the constructor's.
+        """
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            self._check(hyper_parameters(group))
+            for p in group["params"]:
+                if p.is_complex():
+                    raise TypeError(
+                        f"{type(self).__name__} takes real parameters: store the complex one as "
+                        "torch.view_as_real(p) and rebuild it with torch.view_as_complex in the "
+                        "model."
+                    )
+        except (TypeError, ValueError):
+            self.param_groups.pop()  # a refused group leaves no trace
+            raise
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Moves every parameter that has a gradient by one step.
+
+        Args:
+            closure: Recomputes the loss and the gradients; called once, before the step.
+
+        Returns:
+            What the closure returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        work = [
+            (hyper_parameters(group), [p for p in group["params"] if p.grad is not None])
+            for group in self.param_groups
+        ]
+        for _, params in work:  # all of them first: a refused step changes nothing
+            for p in params:
+                if p.grad.layout != torch.strided:
+                    raise TypeError(
+                        f"{type(self).__name__} takes dense gradients: build the embedding with "
+                        "sparse=False, or set p.grad = p.grad.to_dense() before step()."
+                    )
+        for h, params in work:
+            self._step_group(h, params)
+        return loss
+
+    def _step_group(self, h: Hyper, params: list[Tensor]) -> None:
+        for bucket in _by_device_and_dtype(params):
+            states = [self._state(p, h) for p in bucket]
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, 1)
+            grads: Tensors = [p.grad for p in bucket if p.grad is not None]
+            self._update(
+                bucket,
+                torch._foreach_neg(grads) if h["maximize"] else grads,
+                {name: [state[name] for state in states] for name in self._buffers(h)},
+                [step.item() for step in steps],
+                h,
+            )
+
+    def _state(self, p: Tensor, h: Hyper) -> State:
+        """The state of `p`, with what is missing filled in.
+
+        Something is missing at the first gradient, and where a schedule has switched on an
+        option that needs a buffer.
+        """
+        state: State = self.state[p]
+        if "step" not in state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
+        for name, value in self._buffers(h).items():
+            if name not in state:
+                state[name] = torch.full_like(p, value)
+        return state
+
+
+def hyper_parameters(group: Mapping[str, Any]) -> Hyper:
+    """What a step reads from a group: numbers and options, the betas by name.
+
+    Args:
+        group: One of ``param_groups``; a number may be a one-element tensor, as in `torch.optim`.
+
+    Returns:
+        The options of the group, without its parameters.
+    """
+    h: Hyper = {
+        k: v.item() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"
+    }
+    if "betas" in h:
+        try:
+            h["beta1"], h["beta2"] = h.pop("betas")
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"betas must be two numbers in [0, 1), got {group['betas']!r}."
+            ) from None
+    return h
+
+
+def l2(grads: Tensors, params: list[Tensor], weight_decay: float) -> Tensors:
+    """Adds the gradient of λ/2 |x|², λ = `weight_decay`, without writing to `grads`.
+
+    Args:
+        grads: The gradients of the loss.
+        params: The parameters x.
+        weight_decay: λ.
+
+    Returns:
+        The gradients g + λ x.
+    """
+    return torch._foreach_add(grads, params, alpha=weight_decay) if weight_decay != 0 else grads
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuses an option that is not on offer.
+
+    Args:
+        name: The argument.
+        value: What was given.
+        choices: What can be given.
+
+    Raises:
+        ValueError: `value` is not one of `choices`.
+    """
+    if value not in (choices := tuple(choices)):
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
+
+
+def _between(value: Any, high: float) -> bool:
+    try:
+        return bool(0 <= value < high)  # written so that NaN is out
+    except TypeError:
+        return False
+
+
+def _by_device_and_dtype(params: list[Tensor]) -> Iterator[list[Tensor]]:
+    buckets: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for p in params:
+        buckets.setdefault((p.device, p.dtype), []).append(p)
+    yield from buckets.values()

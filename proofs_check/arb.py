@@ -1,0 +1,60 @@
+"""Arb balls as an arithmetic for formulas: rigorous enclosures where exact rationals do not reach.
+
+python-flint rather than mpmath's intervals: correctly rounded balls, about fifty times quicker.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from flint import arb, ctx, fmpq
+
+from ..theory.identity import Unsupported
+
+#: Bits of every ball; the context is process-wide, so it is set once, here.
+PRECISION = 256
+ctx.prec = PRECISION
+
+
+class Balls:
+    """Ball arithmetic at 256 bits."""
+
+    def number(self, value: Fraction) -> arb:
+        """Return the thinnest ball around a rational."""
+        return arb(fmpq(value.numerator, value.denominator))
+
+    def sqrt(self, value: arb) -> arb:
+        """Return the root; of a ball that touches 0 from below by rounding alone, of its upper part."""
+        if value.contains(0):
+            return value.nonnegative_part().sqrt()
+        return value.sqrt()
+
+    def power(self, base: arb, exponent: arb) -> arb:
+        """Return base**exponent."""
+        if exponent.is_integer() and exponent.is_exact():
+            return base ** exponent.unique_fmpz()
+        return base**exponent
+
+    def maximum(self, values: list[arb]) -> arb:
+        """Return the largest value."""
+        out = values[0]
+        for value in values[1:]:
+            out = out.max(value)
+        return out
+
+    def sign(self, value: arb) -> arb:
+        """Return the sign.
+
+        Raises:
+            Unsupported: it is not certain.
+        """
+        if value > 0:
+            return arb(1)
+        if value < 0:
+            return arb(-1)
+        if value == 0:
+            return arb(0)
+        raise Unsupported("the sign of a ball that holds 0")
+
+
+BALLS = Balls()
