@@ -1,4 +1,18 @@
-"""Refuted statements, one per file, each with an exact witness."""
+"""Refuted statements, one per file, each with an exact witness.
+
+Importing this folder, or any file in it, is light: SymPy, torch and numba are loaded by the call
+that needs them.  Table of contents:
+
+================  ============================================================
+``record``        what a counterexample is
+``catalogue``     every counterexample, by id; a new file here is found by itself
+``harness``       one loop, one clamp, one schedule, for paper, torch and ours
+``recurrence``    the same runs ten thousand times quicker, bit for bit
+``picture``       iterate and average regret against t
+``reddi_online``  Adam stays at the worst point (RKK18, Theorem 1)
+``reddi_period``  Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
+================  ============================================================
+"""
 
 if __name__ != "adamproof.counterexamples":
     raise ImportError("import adamproof.counterexamples, not the folder under another name")

@@ -56,5 +56,9 @@ class Balls:
             return arb(0)
         raise Unsupported("the sign of a ball that holds 0")
 
+    def exp(self, value: arb) -> arb:
+        """Return e**value."""
+        return value.exp()
+
 
 BALLS = Balls()

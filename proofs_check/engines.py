@@ -47,7 +47,7 @@ def decide(goal: Goal) -> Answer:
     """Return what the engines find out about a goal; never raises for a failing engine."""
     asked: tuple[Callable[[Any], Answer | None], ...] = {
         Identity: (_by_identity, _by_identity_point),
-        Holds: (_by_certificate, _by_z3, _by_relation_point),
+        Holds: (_by_certificate, _by_factors, _by_z3, _by_relation_point),
         Ground: (_by_evaluation,),
         Analysis: (_by_sympy,),
     }[type(goal)]
@@ -108,6 +108,21 @@ def _by_certificate(goal: Holds) -> Answer | None:
     return None
 
 
+def _by_factors(goal: Holds) -> Answer | None:
+    """Show a product to be positive by showing each of its factors to be."""
+    relation = goal.relation
+    if not (isinstance(relation, sp.Gt) and relation.rhs == 0):
+        return None
+    bases = [f.args[0] if f.is_Pow and f.args[1].is_Rational else f
+             for f in (relation.lhs.args if relation.lhs.is_Mul else (relation.lhs,))]  # fmt: skip
+    if bases == [relation.lhs]:
+        return None
+    parts = [decide(Holds(sym.gt(b, 0), goal.given, goal.domains, goal.shift)) for b in bases]
+    if all(p.verdict is Verdict.PROVED for p in parts):
+        return Answer(Verdict.PROVED, Level.weakest(p.level for p in parts if p.level), "factors")
+    return None
+
+
 # -- z3 ------------------------------------------------------------------------------------------
 
 
@@ -136,12 +151,12 @@ def _excess(relation: Any) -> Any:
     raise Unsupported(f"no counterexample is looked for to {relation}")
 
 
-def _holds(relation: Any, point: Mapping[str, Fraction]) -> bool:
-    """Whether a relation certainly holds at a point."""
+def holds_at(relation: Any, point: Mapping[str, Fraction]) -> bool:
+    """Whether a relation certainly holds at a point, by exact evaluation."""
     if relation in (sp.true, True):
         return True
     if isinstance(relation, sp.And):
-        return all(_holds(part, point) for part in relation.args)
+        return all(holds_at(part, point) for part in relation.args)
     difference = value(relation.lhs - relation.rhs, point)
     lo, hi = difference.lo, difference.hi
     return {
@@ -155,7 +170,7 @@ def _confirm(goal: Holds, point: Mapping[str, Fraction]) -> Answer | None:
     full = {**{n: Fraction(1) for n in needed}, **point}
     if not all(_in_domain(full[n], _domains(goal).get(n, "real")) for n in needed):
         return None
-    if not all(_holds(given, full) for given in goal.given):
+    if not all(holds_at(given, full) for given in goal.given):
         return None
     excess = value(_excess(goal.relation), full)
     strict = isinstance(goal.relation, sp.Lt | sp.Gt)
@@ -205,7 +220,7 @@ def _search(
     run = compiled({"excess": excess}, EXACT)
     for point in points(names, domains):
         try:
-            if not all(_holds(relation, point) for relation in given):
+            if not all(holds_at(relation, point) for relation in given):
                 continue
             found = run({n: Interval.of(v) for n, v in point.items()})["excess"]
         except (ZeroDivisionError, ValueError, Unsupported):

@@ -22,12 +22,11 @@ import sympy as sp
 import torch
 
 from ..theory import symbols as sym
-from ..theory.identity import Budget, Checker, Unsupported
 from ..theory.rule import Regime, Rule, expand
 from .arb import BALLS
 from .build import VALUE_SETS, Recipe
 from .engines import follows
-from .shadow import Shadow, source_of
+from .shadow import Shadow, same, source_of
 from .symbolic import Branches, LiftError, SymbolicFloat, math_shim, recording
 
 #: Steps at which the inductive lift is made; rules with branches in t show them here.
@@ -216,7 +215,7 @@ def _read(bench: _Bench, shadow: Shadow, branches: Branches) -> _OneStep:
               for e in both[1].values() for s in e.free_symbols if _OTHER in s.name}  # fmt: skip
     foreign = any(_OTHER in s.name for e in both[0].values() for s in e.free_symbols)
     second = {n: e.xreplace(rename) for n, e in both[1].items()}
-    if foreign or any(not _equal(both[0][n], second[n]) for n in both[0]):
+    if foreign or any(not same(both[0][n], second[n]) for n in both[0]):
         raise LiftError(
             f"{bench.name} couples its parameters: the update of one depends on another, so no "
             "formula of a single coordinate describes it"
@@ -251,7 +250,7 @@ def _inductive(recipe: Recipe, counter: str | None) -> list[_OneStep]:
         step, index = last_seen[path]
         let = _one_step(recipe, counter, VALUE_SETS[index], step, found[path][0].new)
         flat = expand(let.new)
-        if any(not _equal(flat[n], found[path][0].new[n]) for n in flat):
+        if any(not same(flat[n], found[path][0].new[n]) for n in flat):
             raise LiftError("naming the new state changed the formula: a fault of the lifter")
         out.append(let)
     return out
@@ -327,6 +326,8 @@ def _one_step(
     for name, value in bench.entries().items():
         if name != counter and name not in lines:
             lines[name] = _formula_of(value, shadow)
+        elif name in lines and _formula_of(value, shadow) != sym.new(name):
+            raise LiftError("a state entry changed after its last value: a fault of the lifter")
     lines["x"] = shadow.get(bench.params[0])
     return _OneStep(_in_order(lines), tuple(branches.taken))
 
@@ -358,22 +359,13 @@ def _symbolic_entry(name: str, value: Any, counter: str | None, tail: str, shado
 # -- putting a rule together -----------------------------------------------------------------------
 
 
-def _equal(a: sp.Expr, b: sp.Expr) -> bool:
-    if a == b:
-        return True
-    try:
-        return Checker(sym.DOMAINS).is_zero(a - b)
-    except (Unsupported, Budget):
-        return False
-
-
 def _agree(steps: list[_OneStep], what: str) -> None:
     """Check that lifts with different numbers gave the same formulas where branches agree."""
     for other in steps[1:]:
         if other.branches != steps[0].branches:
             continue
         for name, formula in steps[0].new.items():
-            if not _equal(formula, other.new[name]):
+            if not same(formula, other.new[name]):
                 raise LiftError(
                     f"a symbolic value turned into a plain number in {what}: the formula of {name} "
                     f"changes with the numbers that were put in ({formula} against "
@@ -423,7 +415,7 @@ def _initial(
     def gives(name: str) -> bool:
         at = {sym.old(n): v for n, v in initial.items()} | {sym.t: sp.Integer(1)}
         try:
-            return _equal(flat[name].subs(at, simultaneous=True), first[name])
+            return same(flat[name].subs(at, simultaneous=True), first[name])
         except ZeroDivisionError:
             return False
 

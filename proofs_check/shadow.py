@@ -18,6 +18,8 @@ import sympy as sp
 import torch
 from torch.overrides import TorchFunctionMode
 
+from ..theory.identity import Budget, Checker, Unsupported
+from ..theory.symbols import DOMAINS
 from . import operations as ops
 from .symbolic import LiftError, SymbolicFloat, caller, exact, plain, stop
 
@@ -33,7 +35,8 @@ class Shadow(TorchFunctionMode):
         super().__init__()
         self._formulas: dict[tuple[int, int], sp.Expr] = {}
         self._alive: list[torch.Tensor] = []
-        self._named: dict[tuple[int, int], tuple[sp.Expr, sp.Symbol]] = {}
+        self._named: dict[sp.Expr, sp.Symbol] = {}
+        self._places: dict[tuple[int, int], tuple[sp.Expr, sp.Symbol]] = {}
         self._back: dict[sp.Symbol, sp.Expr] = {}
         #: symbol -> the formula that it was given to, in the order of the code
         self.definitions: dict[sp.Symbol, sp.Expr] = {}
@@ -58,21 +61,27 @@ class Shadow(TorchFunctionMode):
             stop("making a tensor", f"of {size} elements has no meaning for one coordinate")
         key = self.key(tensor)
         formula = sp.sympify(formula)
-        if key in self._named:
-            final, name = self._named[key]
-            if formula.xreplace(self._back) == final:
-                self._back[name] = final
-                self.definitions[name] = formula if formula != name else self.definitions[name]
+        if self._named:
+            flat = formula.xreplace(self._back)
+            name = self._named.get(flat)
+            if name is None and key in self._places and same(flat, self._places[key][0]):
+                name = self._places[key][1]
+            if name is not None:
+                self._back[name] = flat
+                self.definitions.setdefault(name, formula)
                 formula = name
         self._formulas[key] = formula
         self._alive.append(tensor)
 
     def name_when(self, tensor: torch.Tensor, final: sp.Expr, name: sp.Symbol) -> None:
-        """Show the tensor as ``name`` as soon as it holds the formula ``final``.
+        """Show a tensor as ``name`` once it holds the formula ``final``, known to be a new state.
 
-        This is how ``exp_avg`` becomes m_t in the lines that come after its update.
+        This is how ``exp_avg`` becomes m_t in the lines after its update.  Any tensor with that
+        very formula is shown so; the state tensor itself also when only the checker sees it.
         """
-        self._named[self.key(tensor)] = (final, name)
+        if not final.is_Atom:
+            self._named[final] = name
+            self._places[self.key(tensor)] = (final, name)
 
     def get(self, tensor: torch.Tensor, what: str = "reading a tensor") -> sp.Expr:
         """Return the formula of a tensor.
@@ -103,7 +112,7 @@ class Shadow(TorchFunctionMode):
     ) -> Any:
         """Run one torch operation for real and give its result a formula."""
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", str(func))
+        name = getattr(func, "__name__", str(func)).split(".")[0]
         if name in ("__get__", "__set__", "__delete__"):
             return self._attribute(func, name, args)
         if name in ops.METADATA:
@@ -209,6 +218,16 @@ class Shadow(TorchFunctionMode):
         for tensor, formula in zip(targets, formulas, strict=True):
             self.put(tensor, formula)
         return result
+
+
+def same(a: sp.Expr, b: sp.Expr) -> bool:
+    """Return whether two formulas are equal, as they stand or by the small checker."""
+    if a == b:
+        return True
+    try:
+        return Checker(DOMAINS).is_zero(a - b)
+    except (Unsupported, Budget):
+        return False
 
 
 def source_of(cls: type) -> str:

@@ -187,7 +187,6 @@ def ask(
     for make in (lambda: z3.Tactic("qfnra-nlsat").solver(), z3.Solver):
         solver = make()
         solver.set("rlimit", RLIMIT)
-        solver.set("random_seed", 0)
         solver.add(*translation.conditions, *hypotheses, z3.Not(goal))
         try:
             outcome = solver.check()
@@ -200,6 +199,20 @@ def ask(
                 return "incompleteness: a counterexample only with beta**t replaced by a symbol", {}
             return "counterexample", _values(solver.model(), translation.symbols)
     return f"budget: z3 gave up after {RLIMIT} units", {}
+
+
+def model(given: tuple[Any, ...], domains: Mapping[str, str]) -> dict[str, Fraction] | None:
+    """Return values that z3 thinks satisfy all relations, to be confirmed; None if it has none."""
+    translation = Translation(domains)
+    try:
+        translation.scan(*given)
+        relations = [translation.relation(r) for r in given]
+    except Unsupported:
+        return None
+    solver = z3.Solver()
+    solver.set("rlimit", RLIMIT)
+    solver.add(*translation.conditions, *relations)
+    return _values(solver.model(), translation.symbols) if solver.check() == z3.sat else None
 
 
 def _values(model: Any, symbols: Mapping[str, Any]) -> dict[str, Fraction]:

@@ -32,6 +32,9 @@ class Arithmetic(Protocol):
     def sign(self, value: Any) -> Any:
         """Return -1, 0 or 1."""
 
+    def exp(self, value: Any) -> Any:
+        """Return e**value."""
+
 
 class Exact:
     """Rational arithmetic, with enclosures for irrational roots."""
@@ -74,6 +77,16 @@ class Exact:
         if value.lo == value.hi == 0:
             return Interval.of(0)
         raise Unsupported("the sign of an enclosure that holds 0")
+
+    def exp(self, value: Interval) -> Interval:
+        """Return 1 at 0.
+
+        Raises:
+            Unsupported: anywhere else, e**value is irrational.
+        """
+        if value.exact and value.lo == 0:
+            return Interval.of(1)
+        raise Unsupported("the exponential of a rational is not rational")
 
 
 def compiled(
@@ -146,8 +159,8 @@ class _Writer:
             return f"_a.maximum([{', '.join(parts)}])"
         if name == "Min":
             return f"(-_a.maximum([{', '.join(f'-{p}' for p in parts)}]))"
-        if name == "sign":
-            return f"_a.sign({parts[0]})"
+        if name in ("sign", "exp"):
+            return f"_a.{name}({parts[0]})"
         raise Unsupported(f"no exact meaning for {name} in {e}")
 
     def _pow(self, base: Any, exponent: Any) -> str:

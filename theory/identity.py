@@ -357,8 +357,16 @@ class Checker:
         )
 
     def _opaque(self, name: str, args: tuple[Any, ...]) -> Ratio:
-        keys = sorted((self._key(self.ratio(a)) for a in args), key=repr)
-        return self._generator(name, tuple(keys))
+        ratios = [self.ratio(a) for a in args]
+        common: dict[int, int] = {}
+        if name in ("Max", "Min"):  # a positive factor of every argument comes out
+            monomials = [dict(mono) for r in ratios for mono in r.num]
+            for gen in {g for mono in monomials for g in mono if self._positive_gen(g)}:
+                common[gen] = min(mono.get(gen, 0) for mono in monomials)
+        factor = Ratio({tuple(sorted((g, e) for g, e in common.items() if e)): Fraction(1)})
+        inverse = self._invert(factor)
+        keys = sorted((self._key(self._mul(r, inverse)) for r in ratios), key=repr)
+        return self._mul(factor, self._generator(name, tuple(keys)))
 
     @staticmethod
     def _key(r: Ratio) -> tuple[Any, ...]:

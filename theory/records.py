@@ -167,13 +167,14 @@ class Case:
         steps: a derivation; with none the claim can only be refuted.
         control: a near-miss of the statement, which the engines must refute.
         runs: where a refutation is looked for, whether or not there are steps.
-        point: values that satisfy every hypothesis of the derivation (no vacuous proof).
+        statement: the claim itself as one goal, when it is about numbers and not about runs; a
+            refutation of it refutes the claim.
     """
 
     steps: tuple[Step, ...] = ()
     control: Goal | None = None
     runs: Runs | None = None
-    point: Mapping[str, Fraction | int] = field(default_factory=dict)
+    statement: Goal | None = None
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class Rule:
         regimes: the branches; their conditions are exclusive and cover every step.
         assumes: conditions on the hyper-parameters under which the code takes this path.
         domains: domains of symbols that the table in ``symbols`` does not name.
+        against: name in ``rules.RULES`` of the paper's rule that it is said to run.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Rule:
     regimes: tuple[Regime, ...]
     assumes: tuple[Expr, ...] = ()
     domains: Mapping[str, str] = field(default_factory=dict)
+    against: str = ""
 
     @property
     def only(self) -> Regime | None:
@@ -95,6 +97,13 @@ class Rule:
         found = {s.name for r in self.regimes for e in r.new.values() for s in e.free_symbols}
         found |= {s.name for e in self.initial.values() for s in e.free_symbols}
         return tuple(sorted(found - known))
+
+    @cached_property
+    def key(self) -> str:
+        """Everything that a verdict can depend on, as text: two rules with one key are one rule."""
+        parts = [f"{sorted(self.initial.items(), key=str)} {self.assumes} {self.against}"]
+        parts += [f"{r.when}: {list(r.new.items())}" for r in self.regimes]
+        return "\n".join(parts)
 
     def transition(self, regime: Regime | None = None) -> dict[str, Expr]:
         """Return the new values as formulas in the old ones alone (let form expanded)."""

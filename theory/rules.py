@@ -120,6 +120,32 @@ def adam(*, l2: bool = False, corrected: bool = True) -> Rule:
     )
 
 
+def adam_eps_hat() -> Rule:
+    """Adam in the order of Kingma & Ba (2015), end of section 2: epsilon hat beside the raw root."""
+    m_t, v_t = _new("exp_avg", "exp_avg_sq")
+    rate = alpha * sqrt(1 - beta2**t) / (1 - beta1**t)
+    return _rule(
+        "adam-eps-hat",
+        {"exp_avg": ZERO, "exp_avg_sq": ZERO},
+        {**_moments(g), "x": x - rate * m_t / (sqrt(v_t) + eps)},
+    )
+
+
+def adabelief() -> Rule:
+    """AdaBelief (Zhuang et al. 2020, Algorithm 2): epsilon inside the average and beside the root."""
+    m, s = _old("exp_avg", "exp_avg_var")
+    m_t, s_t = _new("exp_avg", "exp_avg_var")
+    return _rule(
+        "adabelief",
+        {"exp_avg": ZERO, "exp_avg_var": ZERO},
+        {
+            "exp_avg": beta1 * m + (1 - beta1) * g,
+            "exp_avg_var": beta2 * s + (1 - beta2) * (g - m_t) ** 2 + eps,
+            "x": x - alpha * (m_t / (1 - beta1**t)) / (sqrt(s_t / (1 - beta2**t)) + eps),
+        },
+    )
+
+
 def adamw(*, decay: Literal["coupled", "uncoupled"] = "coupled") -> Rule:
     """AdamW (Loshchilov & Hutter 2019, Algorithm 2, schedule multiplier 1).
 
@@ -252,6 +278,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "rmsprop+centered+momentum": lambda: rmsprop(centered=True, momentum=True),
     "adam": adam,
     "adam+l2": lambda: adam(l2=True),
+    "adam-eps-hat": adam_eps_hat,
     "adam-uncorrected": lambda: adam(corrected=False),
     "adamw": adamw,
     "adamw-uncoupled": lambda: adamw(decay="uncoupled"),
@@ -263,6 +290,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "radam": radam,
     "adamax": adamax,
     "adadelta": adadelta,
+    "adabelief": adabelief,
 }
 
 

@@ -105,3 +105,21 @@ x, g = symbol("x"), symbol("g")
 t, alpha, beta1, beta2 = symbol("t"), symbol("alpha"), symbol("beta1"), symbol("beta2")
 eps, lambda_, mu, tau = symbol("eps"), symbol("lambda_"), symbol("mu"), symbol("tau")
 rho, eta, psi = symbol("rho"), symbol("eta"), symbol("psi")
+
+
+# Relations that SymPy does not decide while they are written down: the engines shall.
+
+
+def ge(a: Any, b: Any) -> sp.Ge:
+    """Return a >= b, unevaluated."""
+    return sp.Ge(a, b, evaluate=False)
+
+
+def gt(a: Any, b: Any) -> sp.Gt:
+    """Return a > b, unevaluated."""
+    return sp.Gt(a, b, evaluate=False)
+
+
+def eq(a: Any, b: Any) -> sp.Eq:
+    """Return a = b, unevaluated."""
+    return sp.Eq(a, b, evaluate=False)

@@ -1,0 +1,184 @@
+"""Section 4: the effective denominator D_t (the number under m̂_t, ε included) and its rate."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import sympy as sp
+
+from .catalogue import claim, grid
+from .interval import Interval
+from .lemmas import correction_rate
+from .records import Case, Holds, Identity, Point, Run, Runs, Step, Trace
+from .roles import Quotient, first_moment, quotient, second_moment
+from .rule import Rule
+from .sources import HERE, RKK18
+from .symbols import beta2, eps, ge, new, old, symbol, t, x
+
+FAMILY = "AMSGrad"
+#: Spikes and silences; β1 = 0 lets the denominator be seen alone.
+SPIKES = grid(g1="1 2", g2="1/2 1 2", g3="1 1/2", beta1="0 1/2", beta2="3/4 1/2", eps="0")
+
+
+def maximum(rule: Rule) -> str | None:
+    """Return the state entry that keeps a running maximum of the second moment, if there is one."""
+    v = second_moment(rule)
+    return next((n for n in rule.initial if v is not None and rule.late.new[n].has(sp.Max)), None)
+
+
+def observed(rule: Rule, q: Quotient, p: Point, trace: Trace, k: int) -> Interval:
+    """Return D_k as a run shows it: α m̂_k / (kept − x_k), whatever the code did inside."""
+    m = first_moment(rule)
+    assert m is not None
+    b = p[m.beta.name]
+    m_hat = trace.state[m.name][k] / (1 - b**k) if q.corrected else trace.state[m.name][k]
+    factor = q.kept.xreplace({x: sp.Integer(1)})
+    shrink = factor.subs({s: sp.Rational(str(p.get(s.name, 0))) for s in factor.free_symbols})
+    kept = trace.x[k - 1] * Fraction(shrink.p, shrink.q)
+    return m_hat * p["alpha"] / (kept - trace.x[k])
+
+
+def _case(rule: Rule, q: Quotient, steps: tuple[Step, ...], *, schedule: bool) -> Case:
+    """D_t (or with ``schedule`` √t·D_t) must not fall along any run."""
+
+    def excess(run: Run, p: Point) -> Interval:
+        filled = {**rule.fill(p), **p, "alpha": Fraction(1), "lambda_": Fraction(0)}
+        trace = run(filled, [p["g1"], p["g2"], p["g3"]], Fraction(0))
+        d = [observed(rule, q, filled, trace, k) for k in (1, 2, 3)]
+        if schedule:
+            d = [v * Interval.of(k).sqrt() for k, v in enumerate(d, start=1)]
+        return (d[0] - d[1]).maximum(d[1] - d[2])
+
+    u = maximum(rule)
+    near = Holds(ge(sp.sqrt(old(u)), sp.sqrt(new(u))), (ge(new(u), old(u)),),
+                 {old(u).name: "nonnegative", new(u).name: "nonnegative"}) if u else None  # fmt: skip
+    return Case(steps, control=near, runs=Runs(excess, SPIKES))
+
+
+def _growth(rule: Rule, q: Quotient) -> tuple[Step, ...]:
+    """u_t ≥ u_{t−1}, and D as the rule has it at t and at t − 1, compared."""
+    name = maximum(rule)
+    if name is None:
+        return ()
+    u, u_t = old(name), new(name)
+    before = q.denominator.subs({u_t: u, t: t - 1}, simultaneous=True)
+    v = second_moment(rule)
+    assert v is not None
+    domains = {u.name: "nonnegative", u_t.name: "nonnegative", v.new.name: "nonnegative"}
+    line = rule.late.new[name]
+    return (
+        Step("the stored maximum never falls: u_t ≥ u_(t−1)",
+             Holds(ge(line.subs(beta2**t, symbol("P", "unit")), u), (), {**domains, "P": "unit"}),
+             "a maximum is at least each of its arguments"),
+        Step("so D_t ≥ D_(t−1)", Holds(ge(q.denominator, before), (ge(u_t, u), ge(t, 2)), domains),
+             "D as the rule computes it, at t and at t−1"),
+    )  # fmt: skip
+
+
+@claim("amsgrad-denominator-monotone", family=FAMILY, source=RKK18("section 4"),
+       says="AMSGrad's second moment never decreases.",
+       statement="The effective denominator D_t is non-decreasing in t for every gradient sequence.",
+       hypotheses="ε ≥ 0, any start that the rule has.",
+       repaired_by="amsgrad-rebound-factor")  # fmt: skip
+def amsgrad_denominator_monotone(rule: Rule) -> Case | None:
+    """By induction where the correction does not come after the maximum; else a spike refutes it."""
+    q = quotient(rule)
+    if q is None or maximum(rule) is None:
+        return None
+    return _case(rule, q, _growth(rule, q), schedule=False)
+
+
+@claim("amsgrad-rebound-factor", family=FAMILY, source=HERE,
+       says="By how much AMSGrad's denominator can fall when the maximum is corrected afterwards.",
+       statement="After the maximum was reached at step 1, D_t/D_1 = √((1−β2)/(1−β2^t)) at ε = 0, "
+                 "which falls towards √(1−β2).",
+       hypotheses="ε = 0; the maximum u stays what it was at step 1.")  # fmt: skip
+def amsgrad_rebound_factor(rule: Rule) -> Case | None:
+    """The same maximum under a growing correction."""
+    q, name = quotient(rule), maximum(rule)
+    if q is None or name is None or not q.denominator.has(beta2):
+        return None
+    u = new(name)
+    domains = {u.name: "positive"}
+    d = q.denominator.subs(eps, 0)
+    ratio = d / d.subs(t, 1)
+    told = sp.sqrt(1 - beta2) / sp.sqrt(1 - beta2**t)
+    return Case(
+        (Step("D_t/D_1 = √((1−β2)/(1−β2^t))", Identity(ratio, told, domains), "u cancels"),
+         Step("it is at most 1", Holds(ge(1 - beta2**t, 1 - beta2)), "β2^t ≤ β2"),
+         Step("and non-increasing", Holds(ge(1 - beta2 ** (t + 1), 1 - beta2**t)), "β2 < 1")),
+        control=Identity(ratio, 1 / told, domains),
+    )  # fmt: skip
+
+
+@claim("amsgrad-rate-monotone", family=FAMILY, source=RKK18("section 4"),
+       says="So AMSGrad's effective rate never increases.",
+       statement="α_t/D_t is non-increasing for every gradient sequence and non-increasing α_t > 0.",
+       hypotheses="D_t > 0.", repaired_by="amsgrad-rate-sqrt-schedule")  # fmt: skip
+def amsgrad_rate_monotone(rule: Rule) -> Case | None:
+    """A smaller rate over a larger denominator; with a constant rate a rebound refutes it."""
+    q = quotient(rule)
+    if q is None or maximum(rule) is None:
+        return None
+    a, b, d, e = (symbol(n, "positive") for n in ("a", "b", "d", "e"))
+    domains = dict.fromkeys("abde", "positive")
+    last = Step("α_t ≤ α_(t−1) and D_t ≥ D_(t−1) > 0 give α_t/D_t ≤ α_(t−1)/D_(t−1)",
+                Holds(ge(b / d, a / e), (ge(b, a), ge(e, d)), domains), "divide")  # fmt: skip
+    return _case(rule, q, (*_growth(rule, q), last), schedule=False)
+
+
+def _with_schedule(rule: Rule, q: Quotient) -> tuple[Step, ...]:
+    """√t·D_t is non-decreasing: each part of D_t² t is a non-decreasing factor times u."""
+    name = maximum(rule)
+    if name is None:
+        return ()
+    u = new(name)
+    domains = {u.name: "nonnegative"}
+    root = (q.denominator - eps).subs(eps, 0)
+    factor = sp.powdenest(root / sp.sqrt(u))
+    a, b, c, d = (symbol(n, "nonnegative") for n in ("a", "b", "c", "d"))
+    signs = dict.fromkeys("abcd", "nonnegative")
+    after = q.denominator.has(beta2)
+    squared = t / (1 - beta2**t) if after else t
+    growth = correction_rate(beta2) if after else (
+        Step("t + 1 ≥ t", Holds(ge(t + 1, t)), "the schedule alone"),
+    )  # fmt: skip
+    return (
+        _growth(rule, q)[0],
+        Step("t·(D_t − ε)² = c_t·u_t with c_t = " + ("t/(1−β2^t)" if after else "t"),
+             Identity(t * (factor * sp.sqrt(u)) ** 2, squared * u, domains), "square the root"),
+        Step("D_t = (D_t − ε) + ε", Identity(q.denominator, factor * sp.sqrt(u) + eps, domains), ""),
+        *growth,
+        Step("c_t ≥ c_(t−1) and u_t ≥ u_(t−1) give c_t·u_t ≥ c_(t−1)·u_(t−1)",
+             Holds(ge(a * b, c * d), (ge(a, c), ge(b, d)), signs), "products of what is ≥ 0"),
+        Step("roots keep the order, and √t·ε grows too",
+             Holds(ge(sp.sqrt(a) + b, sp.sqrt(c) + d), (ge(a, c), ge(b, d)), signs),
+             "so √t·D_t ≥ √(t−1)·D_(t−1), and α/(√t·D_t) is non-increasing"),
+    )  # fmt: skip
+
+
+@claim("amsgrad-rate-sqrt-schedule", family=FAMILY, source=HERE,
+       says="With α_t = α/√t AMSGrad's effective rate never increases, in any order of maximum "
+            "and correction.",
+       statement="α/(√t·D_t) is non-increasing for every gradient sequence.",
+       hypotheses="D_t > 0.")  # fmt: skip
+def amsgrad_rate_sqrt_schedule(rule: Rule) -> Case | None:
+    """t/(1−β2^t) is non-decreasing, which makes up for the correction."""
+    q = quotient(rule)
+    if q is None or maximum(rule) is None:
+        return None
+    return _case(rule, q, _with_schedule(rule, q), schedule=True)
+
+
+@claim("adam-gamma-indefinite", family=FAMILY, source=RKK18("section 3, eq. (2)"),
+       says="Γ_t = D_t/α_t − D_{t−1}/α_{t−1} is never negative, as the convergence proof of Adam needs.",
+       statement="√t·D_t − √(t−1)·D_{t−1} ≥ 0 for every gradient sequence (α_t = α/√t).",
+       repaired_by="amsgrad-rate-sqrt-schedule")  # fmt: skip
+def adam_gamma_indefinite(rule: Rule) -> Case | None:
+    """False for Adam: a large gradient, then small ones.  AMSGrad is the repair."""
+    q = quotient(rule)
+    if q is None or second_moment(rule) is None:
+        return None
+    return _case(rule, q, _with_schedule(rule, q), schedule=True)
+
+

@@ -1,0 +1,115 @@
+"""Does the code run the rule of the paper?  The claim that ties every other claim to the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from itertools import permutations
+
+from .catalogue import claim, grid
+from .interval import Interval
+from .records import Case, Identity, Point, Run, Runs, Step
+from .roles import same
+from .rule import Regime, Rule, expand
+from .rules import RULES, named
+from .sources import HERE
+from .symbols import alpha, new, old
+
+#: Runs on which two rules can be seen to differ, short ones first.
+RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 1", beta1="1/2 3/4", beta2="3/4 1/4",
+            lambda_="1/4", mu="1/2", alpha="1")  # fmt: skip
+
+
+@lru_cache(maxsize=None)
+def paper_of(name: str) -> Rule:
+    """Return the paper's rule of that name, made once."""
+    return named(name)
+
+
+def renamed(rule: Rule, names: dict[str, str]) -> Rule:
+    """Return the rule with its state entries called by other names."""
+    swap = {f(a): f(b) for a, b in names.items() for f in (old, new)}
+    regimes = tuple(
+        Regime({names.get(n, n): e.xreplace(swap) for n, e in r.new.items()}, r.when)
+        for r in rule.regimes
+    )
+    initial = {names[n]: v for n, v in rule.initial.items()}
+    return Rule(rule.name, initial, regimes, rule.assumes, rule.domains, rule.against)
+
+
+def _mappings(rule: Rule, paper: Rule) -> Iterator[dict[str, str]]:
+    if set(rule.initial) == set(paper.initial):
+        yield {n: n for n in rule.initial}
+    elif len(rule.initial) == len(paper.initial) <= 4:
+        for order in permutations(paper.initial):
+            yield dict(zip(rule.initial, order, strict=True))
+
+
+def aligned(rule: Rule, paper: Rule) -> Rule:
+    """Return the rule with its state called as in the paper, as far as that can be found."""
+    best, most = rule, -1
+    for names in _mappings(rule, paper):
+        candidate = renamed(rule, names)
+        if dict(candidate.initial) != dict(paper.initial):
+            continue
+        a, b = expand(candidate.late.new), expand(paper.late.new)
+        agreeing = sum(same(rule, a[n], b[n]) for n in paper.initial)
+        if agreeing > most:
+            best, most = candidate, agreeing
+    return best
+
+
+def lines_of(rule: Rule, paper: Rule) -> tuple[Step, ...] | None:
+    """Return the steps that show two rules equal, or None when their shapes differ."""
+    if len(rule.regimes) != len(paper.regimes) or dict(rule.initial) != dict(paper.initial):
+        return None
+    steps = []
+    for ours, theirs in zip(rule.regimes, paper.regimes, strict=True):
+        if [type(c) for c in ours.when] != [type(c) for c in theirs.when]:
+            return None
+        for a, b in zip(ours.when, theirs.when, strict=True):
+            steps.append(Step(f"the branch is taken when {a}",
+                              Identity(a.lhs - a.rhs, b.lhs - b.rhs), "the same condition"))  # fmt: skip
+        let = same(rule, ours.new["x"], theirs.new["x"])
+        left, right = (ours.new, theirs.new) if let else (expand(ours.new), expand(theirs.new))
+        steps += [
+            Step(f"{name}: the line of the code is the line of the paper",
+                 Identity(left[name], right[name], rule.domains), "one transition, hence every t")
+            for name in (*paper.initial, "x")
+        ]  # fmt: skip
+    return tuple(steps)
+
+
+@claim("code-is-paper", family="faithfulness", source=HERE,
+       says="The code runs the rule of the paper.",
+       statement="The lifted transition equals the named paper's rule: same start, same branches, "
+                 "same new state and parameter, for every t and every hyper-parameter.",
+       hypotheses="exact arithmetic; options that are 0 or False choose the rule.")  # fmt: skip
+def code_is_paper(rule: Rule) -> Case | None:
+    """Line by line; where a line differs, the shortest run on which the parameters differ."""
+    if not rule.against or rule.against not in RULES:
+        return None
+    paper = paper_of(rule.against)
+    ours = aligned(rule, paper)
+
+    def excess(run: Run, p: Point) -> Interval:
+        start, gaps = Fraction(2), []
+        for steps in (1, 2, 3):
+            gradients = [p["g1"], p["g2"], p["g3"]][:steps]
+            filled = {**paper.fill(p), **rule.fill(p)}
+            gaps.append(abs(run(filled, gradients, start).x[-1]
+                            - paper.run(filled, gradients, start).x[-1]))  # fmt: skip
+            if gaps[-1].lo > 0:
+                break
+        return gaps[-1]
+
+    late = ours.late.new["x"]
+    twice = expand(paper.late.new)["x"].subs(alpha, 2 * alpha)
+    return Case(
+        steps=lines_of(ours, paper) or (),
+        control=Identity(expand(ours.late.new)["x"] if late.free_symbols else late, twice),
+        runs=Runs(excess, RUNS),
+    )
+
+

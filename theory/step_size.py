@@ -1,0 +1,360 @@
+"""Section 2: how far one step can go, and what the scale of the gradient has to do with it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import sympy as sp
+
+from .catalogue import claim, grid
+from .interval import Interval
+from .lemmas import bernoulli
+from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
+from .roles import Quotient, averages, first_moment, quotient, second_moment
+from .rule import Rule
+from .rules import named
+from .sources import FOLKLORE, HERE, KB15
+from .symbols import alpha, beta1, beta2, eps, g, ge, gt, new, old, symbol, t, x
+
+FAMILY = "step size"
+ZERO = Fraction(0)
+#: Short runs on which a step can be seen to exceed a bound: few steps, small denominators.
+SHORT = grid(g1="1", g2="1 2 3 1/2", beta1="1/2 1/4 3/4 0", beta2="3/4 1/2 15/16", eps="0")
+
+
+def adam_like(rule: Rule) -> Quotient | None:
+    """Return the quotient of a rule x' = x − α m̂/D, both moments corrected and no decay."""
+    q = quotient(rule)
+    if q is None or second_moment(rule) is None:
+        return None
+    m = first_moment(rule)
+    return q if q.corrected and m is not None and m.input == g else None
+
+
+def last_move(run: Run, p: Point, x0: Fraction = ZERO) -> Interval:
+    """Return |x_T − x_{T−1}| of the run with gradients g1, g2, … of the point."""
+    gradients = [p[n] for n in ("g1", "g2", "g3") if n in p]
+    trace = run(p, gradients, x0)
+    return abs(trace.x[-1] - trace.x[-2])
+
+
+@claim("first-step-sign", family=FAMILY, source=KB15("section 2.1"),
+       says="The first step is α·sign(g).",
+       statement="x_1 − x_0 = −α·sign(g_1) for every g_1 ≠ 0 and every ε ≥ 0.",
+       repaired_by="first-step-exact")  # fmt: skip
+def first_step_sign(rule: Rule) -> Case | None:
+    """With ε > 0 the step is shorter."""
+    q = adam_like(rule)
+    if q is None:
+        return None
+    return Case(runs=Runs(lambda run, p: abs(last_move(run, p) - p["alpha"]),
+                          grid(g1="1 2", alpha="1", eps="0 1 1/2")))  # fmt: skip
+
+
+@claim("first-step-exact", family=FAMILY, source=HERE,
+       says="What the first step is.",
+       statement="x_1 − x_0 = −α·g_1/(|g_1| + ε): α·sign(g_1) iff ε = 0 or g_1 = 0 (decay aside).",
+       hypotheses="both moments corrected, zero start.")  # fmt: skip
+def first_step_exact(rule: Rule) -> Case | None:
+    """The rule at t = 1; the corrections cancel."""
+    q = adam_like(rule)
+    if q is None:
+        return None
+    g1, first = symbol("g1"), rule.unrolled(1)["x"]
+    move = first - q.kept
+    return Case(
+        (Step("x_1 = kept − α·g_1/(|g_1|+ε)", Identity(move, -alpha * g1 / (sp.Abs(g1) + eps)),
+              "m̂_1 = g_1, √v̂_1 = |g_1|"),
+         Step("|g_1|/(|g_1|+ε) < 1 for ε > 0",
+              Holds(gt(1, sp.Abs(g1) / (sp.Abs(g1) + eps)), (gt(eps, 0),)), "so never α exactly")),
+        control=Identity(move, -alpha * g1 / sp.sqrt(g1**2 + eps)),
+        runs=Runs(lambda run, p: abs(last_move(run, p) - p["alpha"] * abs(p["g1"])
+                                     / (abs(p["g1"]) + p["eps"])),
+                  grid(g1="1 -2 1/2", alpha="1", eps="0 1")),
+    )  # fmt: skip
+
+
+@claim("step-at-most-lr", family=FAMILY, source=KB15("section 2.1"),
+       says="Adam never moves a parameter by more than α.",
+       statement="|x_t − x_{t−1}| ≤ α for every gradient sequence and every t.",
+       repaired_by="step-at-most-lr-iff")  # fmt: skip
+def step_at_most_lr(rule: Rule) -> Case | None:
+    """Two steps suffice."""
+    if adam_like(rule) is None:
+        return None
+    return Case(runs=Runs(lambda run, p: last_move(run, p) - p["alpha"],
+                          [{**p, "alpha": Fraction(1)} for p in SHORT]))  # fmt: skip
+
+
+@claim("kb-step-bound", family=FAMILY, source=KB15("section 2.1"),
+       says="Adam's step is at most α(1−β1)/√(1−β2) if (1−β1) > √(1−β2), and at most α otherwise.",
+       statement="|x_t − x_{t−1}| ≤ α·max(1, (1−β1)/√(1−β2)) for every gradient sequence.",
+       repaired_by="step-bound-tight")  # fmt: skip
+def kb_step_bound(rule: Rule) -> Case | None:
+    """The bound forgets that old gradients leave v faster than m."""
+    if adam_like(rule) is None:
+        return None
+
+    def excess(run: Run, p: Point) -> Interval:
+        ratio = Interval.of((1 - p["beta1"]) ** 2 / (1 - p["beta2"])).sqrt()
+        return last_move(run, p) - ratio.maximum(1) * p["alpha"]
+
+    return Case(runs=Runs(excess, [{**p, "alpha": Fraction(1)} for p in SHORT]))
+
+
+def cauchy_schwarz(rule: Rule) -> tuple[Step, ...]:
+    """m_t² ≤ C_t v_t with C_t = β1²/β2·C_{t−1} + (1−β1)²/(1−β2), C_0 = 0, from the rule's lines."""
+    m, v = first_moment(rule), second_moment(rule)
+    assert m is not None and v is not None
+    c = symbol("C", "positive")
+    domains = {"C": "positive", beta1.name: "unit", beta2.name: "positive"}
+    following = beta1**2 / beta2 * c + (1 - beta1) ** 2 / (1 - beta2)
+    m_new, v_new = rule.late.new[m.name], rule.late.new[v.name]
+    lower = v_new.xreplace({v.old: m.old**2 / c})
+    square = (beta1 * (1 - beta2) * c * g - (1 - beta1) * beta2 * m.old) ** 2
+    excess = square / (c * beta2 * (1 - beta2))
+    first = (1 - beta1) ** 2 / (1 - beta2)
+    entered = m.input
+    at = {g: entered}
+    return (
+        Step("t = 1:  m_1² = C_1·v_1 with C_1 = (1−β1)²/(1−β2)",
+             Identity(m_new.xreplace({m.old: sp.Integer(0)}) ** 2,
+                      first * v_new.xreplace({v.old: sp.Integer(0)}), domains), "one gradient"),
+        Step("C_(t+1)·v_(t+1) − m_(t+1)² with v_t = m_t²/C_t is a square over C·β2·(1−β2)",
+             Identity(following * lower - m_new**2, excess.xreplace(at), domains),
+             "Cauchy–Schwarz, written as the square that it leaves"),
+        Step("which is ≥ 0", Holds(ge(excess, 0), (gt(1, beta2), gt(beta2, 0)), domains), "a square"),
+        Step("and v_(t+1) grows with v_t, so m_t² ≤ C_t·v_t for every t",
+             Identity(v_new - lower, beta2 * (v.old - m.old**2 / c), domains), "v_t ≥ m_t²/C_t"),
+    )  # fmt: skip
+
+
+def closed_bound() -> tuple[Step, ...]:
+    """C_t (1−β2^t)/(1−β1^t)² ≤ (1−β1)²β2/((1−β2)(β2−β1²)) for every t, if β1² < β2."""
+    q = beta1**2 / beta2
+    first = (1 - beta1) ** 2 / (1 - beta2)
+
+    def c(k: Expr) -> Expr:
+        return first * (1 - beta1 ** (2 * k) / beta2**k) / (1 - q)
+
+    bx, by = symbol("X", "unit"), symbol("Y", "positive")
+    left = (1 - bx) ** 2 - (1 - bx**2 / by) * (1 - by)
+    return (
+        Step("C_1 = (1−β1)²/(1−β2) fits C_t = (1−β1)²(1−q^t)/((1−β2)(1−q)), q = β1²/β2",
+             Identity(c(sp.Integer(1)), first), "geometric sum"),
+        Step("C_t = q·C_(t−1) + (1−β1)²/(1−β2)", Identity(q * c(t - 1) + first, c(t)), "induction"),
+        Step("with X = β1^t, Y = β2^t:  (1−X)² − (1−X²/Y)(1−Y) = (X−Y)²/Y",
+             Identity(left, (bx - by) ** 2 / by, {"X": "unit", "Y": "positive"}),
+             "so (1−q^t)(1−β2^t) ≤ (1−β1^t)²"),
+        Step("(X−Y)²/Y ≥ 0", Holds(ge((bx - by) ** 2 / by, 0), (), {"X": "unit", "Y": "positive"}),
+             "a square over Y > 0"),
+        Step("so the bound is (1−β1)²/((1−β2)(1−q)) = (1−β1)²β2/((1−β2)(β2−β1²))",
+             Identity(first / (1 - q), (1 - beta1) ** 2 * beta2 / ((1 - beta2) * (beta2 - beta1**2))),
+             "uniform in t"),
+    )  # fmt: skip
+
+
+@claim("step-bound-tight", family=FAMILY, source=HERE,
+       says="The tight bound on a step.",
+       statement="sup |x_t − x_{t−1}| = α·√(C_t(1−β2^t))/(1−β1^t), C_t = (1−β1)²(1−q^t)/((1−β2)(1−q)), "
+                 "q = β1²/β2; reached at g_i = (β1/β2)^(t−i); for every t at most "
+                 "α(1−β1)√β2/√((1−β2)(β2−β1²)), its limit, finite iff β1² < β2.",
+       hypotheses="ε ≥ 0, no decay; 0 < β2 < 1; β1² < β2 for the uniform bound.")  # fmt: skip
+def step_bound_tight(rule: Rule) -> Case | None:
+    """Cauchy–Schwarz by induction on the lifted lines, equality at the maximising sequence."""
+    q = adam_like(rule)
+    if q is None or not dominates(rule, q):
+        return None
+    s, c = symbol("s", "positive"), symbol("C", "positive")
+    first = (1 - beta1) ** 2 / (1 - beta2)
+    n = symbol("n", "positive")
+
+    def excess(run: Run, p: Point) -> Interval:
+        r, b1, b2 = p["beta1"] ** 2 / p["beta2"], p["beta1"], p["beta2"]
+        c2 = (1 - b1) ** 2 / (1 - b2) * (1 + r)
+        bound = Interval.of(c2 * (1 - b2**2)).sqrt() / (1 - b1**2)
+        return last_move(run, p) - bound * p["alpha"]
+
+    maximiser = {"S": "positive", "C": "positive"}
+    return Case(
+        (*cauchy_schwarz(rule), *denominator_step(rule, q), *closed_bound(),
+         Step("g_i = (β1/β2)^(t−i): m_t = (1−β1)S, v_t = (1−β2)S with S = Σ q^k, and m_t² = C_t·v_t",
+              Identity(((1 - beta1) * s) ** 2, first * s * (1 - beta2) * s, maximiser),
+              "β1·(β1/β2) = β2·(β1/β2)² = q: equality, so the bound is reached"),
+         Step("if q ≥ 1 then C_t ≥ t·(1−β1)²/(1−β2): unbounded",
+              Holds(ge(n * c + first, (t + 1) * first), (ge(n, 1), ge(c, t * first)),
+                    {"n": "positive", "C": "positive"}), "induction; finite iff β1² < β2")),
+        control=Holds(ge(first, first * (1 - q_of(2)) / (1 - q_of(1)))),
+        runs=Runs(excess, [{**p, "alpha": Fraction(1)} for p in SHORT if p["beta1"]]),
+    )  # fmt: skip
+
+
+def q_of(power: int) -> Expr:
+    """Return (β1²/β2)^power."""
+    return (beta1**2 / beta2) ** power
+
+
+def dominates(rule: Rule, q: Quotient) -> bool:
+    """Whether D_t is √v̂_t + ε, or the root of a maximum that is at least v̂_t, + ε."""
+    v = second_moment(rule)
+    assert v is not None
+    return q.denominator.has(v.new) or any(e.has(sp.Max) for e in rule.late.new.values())
+
+
+def denominator_step(rule: Rule, q: Quotient) -> tuple[Step, ...]:
+    """D_t ≥ √(v_t/(1−β2^t)), from the rule's own denominator."""
+    v = second_moment(rule)
+    assert v is not None
+    lines = {new(n): rule.late.new[n] for n in rule.initial
+             if rule.late.new[n].has(sp.Max)}  # fmt: skip
+    d = q.denominator.xreplace(lines)
+    domains = {v.new.name: "nonnegative", **{old(n).name: "nonnegative" for n in rule.initial}}
+    power = symbol("P", "unit")
+    return (
+        Step("D_t ≥ √(v_t/(1−β2^t)), so |x_t − x_(t−1)| ≤ α·|m̂_t|/√v̂_t",
+             Holds(ge(d.subs(beta2**t, power), sp.sqrt(v.new) / sp.sqrt(1 - power)), (),
+                   {**domains, "P": "unit"}), "P stands for β2^t; ε ≥ 0"),
+    )  # fmt: skip
+
+
+@claim("step-at-most-lr-iff", family=FAMILY, source=HERE,
+       says="When a step is at most α.",
+       statement="|x_t − x_{t−1}| ≤ α for every gradient sequence iff β1 = β2 or t = 1.",
+       hypotheses="ε = 0 for “only if”; 0 < β2 < 1.")  # fmt: skip
+def step_at_most_lr_iff(rule: Rule) -> Case | None:
+    """The tight bound squared is Σ w_i²/u_i with the two normalised weights; 1 iff they agree."""
+    q = adam_like(rule)
+    if q is None or not dominates(rule, q):
+        return None
+    w, u, b, c = symbol("w"), symbol("u", "positive"), symbol("b", "unit"), symbol("c", "unit")
+    sb, sc = symbol("Sb", "positive"), symbol("Sc", "positive")
+    domains = {"u": "positive", "b": "unit", "c": "unit", "Sb": "positive", "Sc": "positive"}
+    two = (1 + q_of(1)) * (1 + beta2) / (1 + beta1) ** 2
+    return Case(
+        (*cauchy_schwarz(rule), *denominator_step(rule, q),
+         Step("w²/u = (w−u)²/u + 2w − u, and Σ w = Σ u = 1: Σ w²/u = 1 + Σ (w−u)²/u",
+              Identity(w**2 / u, (w - u) ** 2 / u + 2 * w - u, domains),
+              "w_i = (1−β1)β1^(t−i)/(1−β1^t), u_i the same with β2"),
+         Step("at β1 = β2 every w_i = u_i: the bound is 1", Identity(w**2 / w, w, domains), "if"),
+         Step("the newest weight is 1/S_t, S_t = 1 + β + … + β^(t−1): (1−β)·(1+β·S) = 1−β + β(1−β)S",
+              Identity((1 - b) * (1 + b * sb), 1 - b + b * (1 - b) * sb, domains), "geometric sum"),
+         Step("S_t is strictly increasing in β for t ≥ 2",
+              Holds(gt(1 + c * sc, 1 + b * sb), (gt(c, b), ge(sc, sb)), domains),
+              "induction; so w_t ≠ u_t when β1 ≠ β2, and the bound exceeds 1: only if"),
+         Step("for t = 2 the excess is (β1−β2)²/(β2(1+β1)²)",
+              Identity(two - 1, (beta1 - beta2) ** 2 / (beta2 * (1 + beta1) ** 2)), "plainly > 0")),
+        control=Identity(two, sp.Integer(1)),
+    )  # fmt: skip
+
+
+def _degrees(rule: Rule) -> dict[str, int] | None:
+    """Return how each state entry scales with the gradient: 1 for averages of g, 2 for squares."""
+    found: dict[str, int] = {}
+    inputs = {a.name: (1 if a.input == g else 2) for a in averages(rule) if not a.input.has(x)}
+    for name in rule.initial:
+        line = rule.late.new[name]
+        found[name] = inputs.get(name, 2 if line.has(g**2) or line.has(sp.Max) else 1)
+    return None if any(e.has(x) for n, e in rule.late.new.items() if n != "x") else found
+
+
+@claim("scale-invariance", family=FAMILY, source=KB15("section 2.1"),
+       says="Adam ignores the scale of the gradient.",
+       statement="Multiplying every gradient by c > 0 leaves every x_t unchanged, for every ε ≥ 0.",
+       repaired_by="scale-invariance-eps")  # fmt: skip
+def scale_invariance(rule: Rule) -> Case | None:
+    """Two runs, one with doubled gradients."""
+    if second_moment(rule) is None or _degrees(rule) is None or rule.only is None:
+        return None
+
+    def excess(run: Run, p: Point) -> Interval:
+        one, two = run(p, [p["g1"]], ZERO), run(p, [2 * p["g1"]], ZERO)
+        return abs(one.x[1] - two.x[1])
+
+    return Case(runs=Runs(excess, grid(g1="1 2", eps="0 1", alpha="1")))
+
+
+@claim("scale-invariance-eps", family=FAMILY, source=KB15("section 2.1"),
+       says="What the scale of the gradient does.",
+       statement="Scaling every gradient by c and ε by c leaves every x_t unchanged; so x_t depends on "
+                 "the scale only through ε/c, and not at all iff ε = 0; each coordinate has its own c.",
+       hypotheses="c > 0; no L2 penalty.")  # fmt: skip
+def scale_invariance_eps(rule: Rule) -> Case | None:
+    """Induction on the transition: m scales by c, v by c², and x' − x not at all."""
+    degrees = _degrees(rule)
+    if second_moment(rule) is None or degrees is None or rule.only is None:
+        return None
+    if "eps" not in rule.hyper or rule.against in ("adamax", "adadelta", "adabelief"):
+        return None
+    c = symbol("c", "positive")
+    domains = {"c": "positive", **{new(n).name: "nonnegative" for n, d in degrees.items() if d == 2}}
+    up = {g: c * g, eps: c * eps}
+    up |= {old(n): c**d * old(n) for n, d in degrees.items()}
+    up |= {new(n): c**d * new(n) for n, d in degrees.items()}
+    lines = rule.only.new
+    steps = [
+        Step(f"{n} scales by c^{d}",
+             Identity(lines[n].subs(up, simultaneous=True), c**d * lines[n], domains),
+             "induction: zero start, then each step") for n, d in degrees.items()
+    ]  # fmt: skip
+    moved = lines["x"].subs(up, simultaneous=True)
+    steps.append(
+        Step("x moves the same", Identity(moved, lines["x"], domains), "the factors c cancel")
+    )
+    plain = lines["x"].subs({k: v for k, v in up.items() if k != eps}, simultaneous=True)
+
+    def excess(run: Run, p: Point) -> Interval:
+        gradients = [p["g1"], p["g2"]]
+        one = run(p, gradients, ZERO)
+        two = run({**p, "eps": 3 * p["eps"]}, [3 * k for k in gradients], ZERO)
+        gap = abs(one.x[2] - two.x[2])
+        return gap if gap.exact else Interval.of(0)
+
+    return Case(tuple(steps), control=Identity(plain, lines["x"], domains),
+                runs=Runs(excess, grid(g1="1 2", g2="1 -1", eps="1 1/2")))  # fmt: skip
+
+
+@claim("eps-hat", family=FAMILY, source=KB15("section 2, ε̂"),
+       says="“ε” and “ε̂” Adam are the same.",
+       statement="x −= α√(1−β2^t)/(1−β1^t)·m_t/(√v_t + ε) is Adam with the same ε.",
+       repaired_by="eps-hat-conversion")  # fmt: skip
+def eps_hat(rule: Rule) -> Case | None:
+    """One step with ε = 1."""
+    q = adam_like(rule)
+    if q is None or q.kept != x or rule.against != "adam":
+        return None
+    other = named("adam-eps-hat")
+
+    def excess(run: Run, p: Point) -> Interval:
+        return abs(run(p, [p["g1"]], ZERO).x[1] - other.run(p, [p["g1"]]).x[1])
+
+    return Case(runs=Runs(excess, grid(g1="1 2", eps="1 2", beta2="3/4", beta1="1/2", alpha="1")))
+
+
+@claim("eps-hat-conversion", family=FAMILY, source=HERE,
+       says="How ε and ε̂ convert.",
+       statement="The two forms agree at every t iff ε̂_t = ε·√(1−β2^t): no constant ε̂ does it.",
+       hypotheses="ε > 0 for “only if”.")  # fmt: skip
+def eps_hat_conversion(rule: Rule) -> Case | None:
+    """Substitute into the other form's line of x."""
+    q = adam_like(rule)
+    if q is None or q.kept != x or rule.against != "adam":
+        return None
+    other = named("adam-eps-hat").late.new["x"]
+    v = second_moment(rule)
+    assert v is not None
+    domains = {v.new.name: "nonnegative"}
+    e = symbol("e", "nonnegative")
+    root = symbol("r", "positive")
+    d1, d2 = root + eps, root + e
+    return Case(
+        (Step("with ε̂ = ε·√(1−β2^t) the lines of x agree",
+              Identity(rule.late.new["x"], other.subs(eps, eps * sp.sqrt(1 - beta2**t)), domains),
+              "multiply the fraction by √(1−β2^t)"),
+         Step("equal denominators have equal ε",
+              Holds(ge(0, (eps - e) ** 2), (sp.Eq(d1, d2),), {"e": "nonnegative", "r": "positive"}),
+              "only if: at a given v̂, the fraction determines ε"),
+         *bernoulli(),
+         Step("√(1−β2^t) is not constant: at β2 = 3/4 it is 1/2 at t = 1 and √7/4 at t = 2",
+              Holds(gt(sp.sqrt(7) / 4, sp.Rational(1, 2))), "so no constant ε̂ fits two steps")),
+        control=Identity(rule.late.new["x"], other, domains),
+    )  # fmt: skip
