@@ -102,3 +102,199 @@ def walk(x: float, push: Any, low: float, high: float, out: Any) -> float:
         x = min(high, max(low, x + push[i]))
         out[i] = x
     return x
+
+
+@cache
+def _kernels() -> tuple[Any, Any, bool]:
+    """Return both loops compiled, or as they are where numba is missing, and which it is."""
+    try:
+        import numba  # type: ignore[import-untyped]
+        from numba.extending import intrinsic, overload  # type: ignore[import-untyped]
+    except ImportError:
+        return moments, walk, False
+    double = numba.types.float64
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fused(_context: Any, a: Any, b: Any, c: Any) -> Any:
+        def write(_target: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            return builder.fma(*values)
+
+        return double(double, double, double), write
+
+    @overload(fma)  # type: ignore[untyped-decorator]
+    def _fma(a, b, c):  # type: ignore[no-untyped-def]  # numba compares the two signatures
+        return lambda a, b, c: fused(a, b, c)
+
+    def jit(loop: Any) -> Any:
+        try:  # numpy's rules for division: five times quicker than raising on zero
+            return numba.njit(loop, cache=True, error_model="numpy")
+        except RuntimeError:  # no folder to write the cache to
+            return numba.njit(loop, error_model="numpy")
+
+    return jit(moments), jit(walk), True
+
+
+def compiled() -> bool:
+    """Whether the loops are compiled."""
+    return bool(_kernels()[2])
+
+
+def torch_roots(values: Floats64) -> Floats64:
+    """Return the roots as this build of torch takes them."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a busy second core makes this twenty times slower, not quicker
+    try:
+        return torch.from_numpy(values).sqrt().numpy()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def ieee_roots(values: Floats64) -> Floats64:
+    """Return the correctly rounded roots."""
+    import numpy as np
+
+    return np.sqrt(values)
+
+
+class Recurrence:
+    """A run that can be advanced by any number of steps.
+
+    Args:
+        game: the losses.
+        method: the rule.
+        fused: whether ``lerp_`` and ``addcmul_`` round their product.
+        roots: takes the roots.
+        compile_loops: False runs the loops in Python, as where numba is missing.
+    """
+
+    def __init__(
+        self, game: Game, method: Method, *, fused: bool, roots: Roots, compile_loops: bool = True
+    ) -> None:
+        import numpy as np
+
+        self._game, self._method, self._fused, self._roots = game, method, fused, roots
+        self._moments, self._walk, self._compiled = (
+            _kernels() if compile_loops else (moments, walk, False)
+        )
+        self._state = self._pass(np.zeros(3))
+        self._tables = _corrections(method)
+        self.gradients = np.array([float(g) for g in game.gradients])
+        self.x, self.t = float(game.start), 0
+
+    def _pass(self, values: Floats64) -> Any:
+        return values if self._compiled else values.tolist()
+
+    def advance(self, steps: int) -> Floats64:
+        """Take that many steps; return where each led."""
+        import numpy as np
+
+        t = np.arange(self.t + 1, self.t + steps + 1)
+        g = self.gradients[(t - 1) % len(self.gradients)]
+        ahead = (table[self.t : self.t + steps] for table in self._tables)
+        first, inner, outer = (np.append(table, np.ones(steps - len(table))) for table in ahead)
+        beta1, beta2 = (float(beta) for beta in self._method.betas)
+        m, u, out = (self._pass(np.empty(steps)) for _ in range(3))
+        keep = self._method.amsgrad
+        self._moments(
+            self._state, self._pass(g), self._pass(inner), beta1, beta2, self._fused, keep, m, u
+        )
+        denominator = self._roots(np.asarray(u)) / outer + float(self._method.eps)
+        size = -(float(self._game.alpha) / np.sqrt(t) / first)
+        push = size * np.asarray(m) / denominator
+        low, high = float(self._game.low), float(self._game.high)
+        self.x = self._walk(self.x, self._pass(push), low, high, out)
+        self.t += steps
+        return np.asarray(out)
+
+
+@cache
+def _corrections(method: Method) -> tuple[Floats64, Floats64, Floats64]:
+    """Return, for t = 1, 2, … until all are exactly 1, what m, v and √u are divided by."""
+    import numpy as np
+
+    beta1, beta2 = (float(beta) for beta in method.betas)
+    rows, t = [(1.0, 1.0, 1.0)], 0.0
+    while method.correction != "none" and (t == 0 or rows[-1] != (1.0, 1.0, 1.0)):
+        t += 1
+        first, second = 1 - beta1**t, 1 - beta2**t
+        before = method.correction == "before_max"
+        rows.append((first, second, 1.0) if before else (first, 1.0, second**0.5))
+    table = np.array(rows[1:] or rows)
+    return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a recurrence was held against the implementation it stands for."""
+
+    text: str
+    holds: bool
+    fused: bool = False
+
+
+def agreement(game: Game, method: Method, make: Optimizer, device: str, steps: int) -> Agreement:
+    """Compare the recurrence with a real optimizer, step by step.
+
+    On the CPU every bit must agree; another device rounds in its own way, and must stay close.
+    """
+    real = play(game, Real(make, game.start, device), steps)[1:]
+    gaps = {}
+    for fused in (True, False):
+        ours = Recurrence(game, method, fused=fused, roots=torch_roots).advance(steps).tolist()
+        if ours == real:
+            how = "fused" if fused else "each product rounded"
+            return Agreement(f"bitwise equal over {steps:,} steps ({how})", True, fused)
+        gaps[fused] = _gap(ours, real)
+    fused = min(gaps, key=lambda f: gaps[f])
+    text = f"within {gaps[fused]:.1e} over {steps:,} steps on {device}"
+    return Agreement(text, device != "cpu" and gaps[fused] <= 1e-9, fused)
+
+
+def agreement_on_paper(game: Game, method: Method, steps: int) -> Agreement:
+    """Compare the recurrence with the paper's formula, evaluated in floats in the paper's order."""
+    paper = play(game, Paper(method, FLOATS, game.start), steps)[1:]
+    ours = Recurrence(game, method, fused=False, roots=ieee_roots).advance(steps).tolist()
+    gap = _gap(ours, paper)
+    return Agreement(f"within {gap:.1e} of the formula over {steps:,} steps", gap <= 1e-9)
+
+
+def _gap(a: Sequence[float], b: Sequence[float]) -> float:
+    return max(abs(p - q) for p, q in zip(a, b, strict=True))
+
+
+def long_run(
+    game: Game, method: Method, steps: int, *, fused: bool, roots: Roots, report: Report = silent
+) -> tuple[Curve, float]:
+    """Run the recurrence.
+
+    Returns:
+        The run in pieces, and the lowest iterate at the beginning of a period.
+    """
+    import numpy as np
+
+    run = Recurrence(game, method, fused=fused, roots=roots)
+    ends = np.unique(np.geomspace(1, steps, min(PIECES, steps)).round().astype(int))
+    total, lowest, curve = 0.0, run.x, Curve([], [], [], [], [])
+    period, best = len(game.gradients), float(game.best)
+    for begin in range(0, steps, CHUNK):
+        report(method.name, begin, steps)
+        end = min(begin + CHUNK, steps)
+        before = run.x
+        after = run.advance(end - begin)
+        t = np.arange(begin + 1, end + 1)
+        played = np.concatenate(([before], after[:-1]))
+        losses = np.cumsum(run.gradients[(t - 1) % period] * (played - best)) + total
+        total = float(losses[-1])
+        lowest = min(lowest, float(after[t % period == 0].min(initial=np.inf)))
+        stops = np.append(ends[(ends > begin) & (ends < end)], end)
+        starts = np.concatenate(([begin], stops[:-1])) - begin
+        curve.t.extend(stops.tolist())
+        curve.low.extend(np.minimum.reduceat(after, starts).tolist())
+        curve.high.extend(np.maximum.reduceat(after, starts).tolist())
+        sizes = np.diff(np.append(starts, end - begin))
+        curve.mean.extend((np.add.reduceat(after, starts) / sizes).tolist())
+        curve.regret.extend((losses[stops - begin - 1] / stops).tolist())
+    report(method.name, steps, steps)
+    return curve, lowest

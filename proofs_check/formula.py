@@ -78,6 +78,9 @@ def unicode_expr(expr: sp.Basic, names: Mapping[str, str] | None = None) -> str:
     Args:
         expr: what to print.
         names: how to write some symbols, by name, instead of the usual way.
+
+    >>> unicode_expr(sp.Eq(sym.new("exp_avg"), (1 - sym.beta1**t) * sym.g), names={"g": "g"})
+    'm_t = (1 − β₁ᵗ)·g'
     """
     return Unicode([expr], names=names).show(expr)
 
@@ -315,19 +318,19 @@ def _legend(rule: Rule, options: Mapping[str, str], writer: Unicode, plain: bool
     """Say what the symbols mean, with their domains and the options that carry them."""
     g_t, old, space = writer.show(sym.g), writer.show(x), ", " if plain else r",\ "
     says = " is the gradient at " if plain else r" \text{ is the gradient at } "
-    nonzero = {c.lhs: c for c in rule.assumes if isinstance(c, sp.Ne | sp.Gt) and c.rhs == 0}
+    given = list(rule.assumes)
     meanings = []
     for name in ["t", *sorted(rule.hyper, key=[*sym.DOMAINS, *rule.hyper].index)]:
         text, domain = writer.show(sym.symbol(name)), rule.all_domains.get(name, "real")
         if name in options:
             code = options[name].replace("_", r"\_")
             text += f" = {options[name]}" if plain else rf" = \mathtt{{{code}}}"
-        if sym.symbol(name) in nonzero and domain in _NOT_ZERO:
-            domain = _NOT_ZERO[domain]
-            del nonzero[sym.symbol(name)]
+        nonzero = [c for c in given if c in (sp.Ne(sym.symbol(name), 0), sp.Gt(sym.symbol(name), 0))]
+        if nonzero and domain in _NOT_ZERO:
+            domain, given = _NOT_ZERO[domain], [c for c in given if c not in nonzero]
         meanings.append(text + _DOMAINS[domain][not plain])
-    given = [writer.show(c) for c in rule.assumes if c.is_Relational and (
-             c in nonzero.values() or c.lhs not in map(sym.symbol, rule.hyper))]  # fmt: skip
-    return g_t + says + old + space + "; ".join(
-        [meanings[0], space.join(meanings[1:])] + ([f"given {space.join(given)}"] if given else [])
-    )
+    parts = [g_t + says + old + space + meanings[0], space.join(meanings[1:])]
+    if given:
+        word = "given " if plain else r"\text{given }"
+        parts.append(word + space.join(map(writer.show, given)))
+    return "; ".join(part for part in parts if part)

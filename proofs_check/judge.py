@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..theory.catalogue import claims
+from ..theory.faithful import paper_of
 from ..theory.identity import Unsupported
 from ..theory.interval import Interval
 from ..theory.records import (
@@ -30,7 +31,6 @@ from ..theory.records import (
     Witness,
 )
 from ..theory.rule import Rule
-from ..theory.rules import named
 from . import engines
 from .replay import NotReplayed, Replay
 from .subjects import Subject
@@ -38,6 +38,9 @@ from .symbolic import LiftError
 
 #: Exact runs tried per claim and rule: a deterministic budget.
 MAX_RUNS = 240
+
+#: The claim that ties code to paper; what holds for equal transitions is proved once.
+SAME_RULE = "code-is-paper"
 
 Decide = Callable[[Goal], Answer]
 
@@ -103,7 +106,9 @@ class Judge:
         )
 
     def _judge(self, claim: Claim, subject: Subject | None) -> Finding:
-        rule = subject.rule if subject else named("adam")
+        rule = self._rule(claim, subject) if subject else paper_of("adam")
+        if subject and subject.kind == "paper" and claim.id == SAME_RULE:
+            return Finding("", "", Verdict.NOT_APPLICABLE)
         on_rule = self.on_rule(claim, rule)
         if not on_rule.applies:
             return Finding("", "", Verdict.NOT_APPLICABLE)
@@ -115,6 +120,17 @@ class Judge:
         return Finding(
             "", "", Verdict.UNDECIDED, reason=on_rule.problem, answers=on_rule.answers
         )
+
+    def _rule(self, claim: Claim, subject: Subject) -> Rule:
+        """Return the rule to judge: the paper's, once the code is proved exactly equal to it."""
+        rule = subject.rule
+        if claim.id == SAME_RULE or not subject.against:
+            return rule
+        same = self.on_rule(claims()[SAME_RULE], rule)
+        exact = all(a.level is Level.EXACT for a in same.answers)
+        paper = paper_of(subject.against)
+        equal = same.proved and exact and set(paper.initial) == set(rule.initial)
+        return paper if equal else rule
 
     def on_rule(self, claim: Claim, rule: Rule) -> _OnRule:
         """Decide a claim for a rule on paper, once for equal rules."""

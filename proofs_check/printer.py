@@ -213,8 +213,8 @@ class Unicode:
     def _term_key(self, term: sp.Basic) -> tuple[Any, ...]:
         kinds, degree = self._kinds(term), 0
         if kinds == {_OTHER} and isinstance(term, sp.Expr):  # as in a polynomial
-            exponents = [f.as_base_exp()[1] for f in sp.Mul.make_args(term)]
-            degree = -sum(int(p) for p in exponents if p.is_Integer)
+            powers = [f.as_base_exp() for f in sp.Mul.make_args(term)]
+            degree = -sum(int(p) for base, p in powers if p.is_Integer and base.free_symbols)
         numbers = (re.fullmatch(r"g(\d+)", s.name) for s in term.free_symbols)
         latest = max((int(m[1]) for m in numbers if m), default=0)
         return _negative(term), self._rank(term, kinds), degree, latest, self.show(term)
@@ -283,8 +283,10 @@ class Latex(Unicode):
 
     def join(self, factors: list[str]) -> str:
         """Return a product; numbers that would run together get a dot."""
-        dotted = [(r" \cdot " if f[0].isdigit() else r" \, ") + f for f in factors[1:]]
-        return factors[0] + "".join(dotted)
+        out = factors[0]
+        for f in factors[1:]:
+            out += (r" \cdot " if f[0].isdigit() else " " if f.startswith(r"\left") else r" \, ") + f
+        return out
 
     def fraction(self, above: _Piece, below: _Piece) -> _Piece:
         """Return a quotient."""

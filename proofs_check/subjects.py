@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
-from ..theory.rule import Rule
-from ..theory.rules import RULES, named
+from ..theory.faithful import paper_of
+from ..theory.rule import Rule, pruned
+from ..theory.rules import RULES
 from .build import Recipe
 from .lift import Lift, lift
 from .symbolic import LiftError
@@ -54,8 +55,8 @@ class Subject:
     def rule(self) -> Rule:
         """The rule that claims are judged on."""
         if self.lifted is None:
-            return named(self.id.removeprefix("paper:"))
-        return replace(self.lifted.rule, against=self.against)
+            return paper_of(self.against)
+        return pruned(replace(self.lifted.rule, against=self.against))
 
     @cached_property
     def code_hash(self) -> str:
@@ -128,7 +129,7 @@ def identifier(path: str, options: Mapping[str, Any]) -> str:
 
 def builtin() -> dict[str, Subject]:
     """Return every subject that the ledger has rows for, by id."""
-    out = [Subject(f"paper:{n}", "paper") for n in RULES]
+    out = [Subject(f"paper:{n}", "paper", against=n) for n in RULES]
     for name, text, against in _TORCH:
         for extra in ({}, {"foreach": True}):
             options = {**_options(text), **extra}

@@ -10,7 +10,7 @@ from .catalogue import claim, grid
 from .interval import Interval
 from .lemmas import power_vanishes
 from .records import Analysis, Case, Ground, Holds, Identity, Point, Run, Runs, Step
-from .roles import Average, averages, first_moment, quotient, second_moment
+from .roles import Average, averages, first_moment, quotient, same, second_moment
 from .rule import Rule
 from .sources import FOLKLORE, HERE, KB15, Z20
 from .symbols import beta1, beta2, eq, eps, g, ge, gt, new, old, symbol, t, x
@@ -394,10 +394,11 @@ def _is_belief(rule: Rule) -> tuple[sp.Symbol, sp.Expr] | None:
     m = first_moment(rule)
     if m is None or m.input != g or rule.only is None:
         return None
+    entered = (g - m.new) ** 2
     for name in rule.initial:
-        line = rule.only.new[name]
-        if name != m.name and sp.expand(sp.diff(line, m.new, 2)) != 0:
-            return m.beta, sp.cancel((line - beta2 * old(name) - eps) / (1 - beta2))
+        told = beta2 * old(name) + (1 - beta2) * entered
+        if any(same(rule, rule.only.new[name], told + k) for k in (eps, sp.Integer(0))):
+            return m.beta, entered
     return None
 
 

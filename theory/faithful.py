@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import permutations
 
+import sympy as sp
+
 from .catalogue import claim, grid
 from .interval import Interval
-from .records import Case, Identity, Point, Run, Runs, Step
-from .roles import same
+from .records import Case, Holds, Identity, Point, Run, Runs, Step
+from .roles import first_moment, same, second_moment
 from .rule import Regime, Rule, expand
 from .rules import RULES, named
 from .sources import HERE
-from .symbols import alpha, new, old
+from .symbols import alpha, g, ge, new, old
 
 #: Runs on which two rules can be seen to differ, short ones first.
 RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 1", beta1="1/2 3/4", beta2="3/4 1/4",
@@ -24,7 +27,7 @@ RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 1", beta1="1/2 3/4", beta2="
 @lru_cache(maxsize=None)
 def paper_of(name: str) -> Rule:
     """Return the paper's rule of that name, made once."""
-    return named(name)
+    return replace(named(name), against=name)
 
 
 def renamed(rule: Rule, names: dict[str, str]) -> Rule:
@@ -60,6 +63,34 @@ def aligned(rule: Rule, paper: Rule) -> Rule:
     return best
 
 
+def unclamped(rule: Rule) -> tuple[Rule, tuple[Step, ...]]:
+    """Return the rule with max(0, v_t − a_t²) as v_t − a_t², and the steps that allow it.
+
+    With v an average of g² and a one of g at the same β, v_t − a_t² is a weighted variance.
+    """
+    first, second = first_moment(rule), second_moment(rule)
+    if first is None or second is None or first.beta != second.beta or first.input != g:
+        return rule, ()
+    gap = second.new - first.new**2
+    clamp = sp.Max(0, gap)
+    if not any(e.has(clamp) for r in rule.regimes for e in r.new.values()):
+        return rule, ()
+    b = first.beta
+    lines = rule.late.new
+    told = b * (second.old - first.old**2) + b * (1 - b) * (g - first.old) ** 2
+    steps = (
+        Step("v_t − a_t² = β·(v_(t−1) − a_(t−1)²) + β(1−β)(g_t − a_(t−1))²",
+             Identity(lines[second.name] - lines[first.name] ** 2, told), "the rule's own lines"),
+        Step("what is added is ≥ 0", Holds(ge(b * (1 - b) * (g - first.old) ** 2, 0)),
+             "so v_t − a_t² ≥ 0 for every t by induction, and max(0, ·) of it changes nothing"),
+    )  # fmt: skip
+    regimes = tuple(
+        Regime({n: e.xreplace({clamp: gap}) for n, e in r.new.items()}, r.when)
+        for r in rule.regimes
+    )
+    return replace(rule, regimes=regimes), steps
+
+
 def lines_of(rule: Rule, paper: Rule) -> tuple[Step, ...] | None:
     """Return the steps that show two rules equal, or None when their shapes differ."""
     if len(rule.regimes) != len(paper.regimes) or dict(rule.initial) != dict(paper.initial):
@@ -91,7 +122,9 @@ def code_is_paper(rule: Rule) -> Case | None:
     if not rule.against or rule.against not in RULES:
         return None
     paper = paper_of(rule.against)
-    ours = aligned(rule, paper)
+    plain, allowed = unclamped(rule)
+    ours = aligned(plain, paper)
+    lines = lines_of(ours, paper)
 
     def excess(run: Run, p: Point) -> Interval:
         start, gaps = Fraction(2), []
@@ -107,7 +140,7 @@ def code_is_paper(rule: Rule) -> Case | None:
     late = ours.late.new["x"]
     twice = expand(paper.late.new)["x"].subs(alpha, 2 * alpha)
     return Case(
-        steps=lines_of(ours, paper) or (),
+        steps=(*allowed, *lines) if lines else (),
         control=Identity(expand(ours.late.new)["x"] if late.free_symbols else late, twice),
         runs=Runs(excess, RUNS),
     )

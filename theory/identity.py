@@ -272,6 +272,8 @@ class Checker:
 
     def _sqrt(self, arg: Any) -> Ratio:
         """Root of a product: factors known to be >= 0 are taken apart, as is one unknown factor."""
+        if arg.func.__name__ == "Max" and len(self._largest(arg.args)) == 1:
+            return self._sqrt(*self._largest(arg.args))
         factors = arg.args if arg.is_Mul else (arg,)
         known = [f for f in factors if self.sign(f)]
         unknown = [f for f in factors if not self.sign(f)]
@@ -313,6 +315,13 @@ class Checker:
                         root = self._generator("root", frozenset(one.num.items()))
                         out = self._mul(out, root)
                 return self._mul(out, outside)
+        shared = [dict(mono) for mono in inside]
+        for gen in {g for mono in shared for g in mono}:
+            half = min(mono.get(gen, 0) for mono in shared) // 2
+            if half:  # sqrt(c^2 (a - b)) = |c| sqrt(a - b)
+                size = self._abs_poly({((gen, 1),): Fraction(1)})
+                outside = self._mul(outside, self._int_pow(size, half))
+                inside = _times(inside, {((gen, -2 * half),): Fraction(1)})
         return self._mul(self._generator("root", frozenset(inside.items())), outside)
 
     def _rational_root(self, value: Fraction) -> Ratio:
@@ -332,6 +341,11 @@ class Checker:
     def _abs(self, arg: Any) -> Ratio:
         if self.sign(arg):
             return self.ratio(arg)
+        if arg.is_Mul:
+            out = Ratio(ONE)
+            for factor in arg.args:
+                out = self._mul(out, self._abs(factor))
+            return out
         r = self.ratio(arg)
         out = self._abs_poly(r.num)
         for poly, k in r.den.values():
@@ -357,6 +371,10 @@ class Checker:
         )
 
     def _opaque(self, name: str, args: tuple[Any, ...]) -> Ratio:
+        if name == "Max":
+            args = self._largest(args)
+            if len(args) == 1:
+                return self.ratio(args[0])
         ratios = [self.ratio(a) for a in args]
         common: dict[int, int] = {}
         if name in ("Max", "Min"):  # a positive factor of every argument comes out
@@ -367,6 +385,11 @@ class Checker:
         inverse = self._invert(factor)
         keys = sorted((self._key(self._mul(r, inverse)) for r in ratios), key=repr)
         return self._mul(factor, self._generator(name, tuple(keys)))
+
+    def _largest(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Drop 0 from a maximum when another argument is known to be >= 0."""
+        rest = tuple(a for a in args if a != 0)
+        return rest if len(rest) < len(args) and any(self.sign(a) for a in rest) else args
 
     @staticmethod
     def _key(r: Ratio) -> tuple[Any, ...]:

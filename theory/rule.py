@@ -11,7 +11,7 @@ the new value through the symbol ``exp_avg_new``, as the papers do with m_t.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -173,6 +173,34 @@ class Rule:
             ]
             cache[id(arithmetic)] = (start, steps)
         return cache[id(arithmetic)]
+
+
+def pruned(rule: Rule) -> Rule:
+    """Return the rule without the state entries that no later parameter depends on."""
+    needed: set[str] = set()
+    while True:
+        wanted = {"x", *needed}
+        found = {
+            n
+            for r in rule.regimes
+            for name, e in expand(r.new).items()
+            if name in wanted
+            for n in rule.initial
+            if sym.old(n) in e.free_symbols
+        }
+        if found <= needed:
+            break
+        needed |= found
+    dead = set(rule.initial) - needed
+    if not dead:
+        return rule
+    regimes = []
+    for r in rule.regimes:
+        gone = {sym.new(n): e for n, e in expand(r.new).items() if n in dead}
+        new = {n: e.xreplace(gone) for n, e in r.new.items() if n not in dead}
+        regimes.append(Regime(new, r.when))
+    initial = {n: v for n, v in rule.initial.items() if n in needed}
+    return replace(rule, initial=initial, regimes=tuple(regimes))
 
 
 def expand(new: Mapping[str, Expr]) -> dict[str, Expr]:

@@ -7,10 +7,11 @@ from fractions import Fraction
 import sympy as sp
 
 from .catalogue import claim, grid
+from .identity import Budget, Checker, Unsupported
 from .interval import Interval
 from .lemmas import bernoulli
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
-from .roles import Quotient, averages, first_moment, quotient, second_moment
+from .roles import Quotient, first_moment, quotient, second_moment
 from .rule import Rule
 from .rules import named
 from .sources import FOLKLORE, HERE, KB15
@@ -19,7 +20,8 @@ from .symbols import alpha, beta1, beta2, eps, g, ge, gt, new, old, symbol, t, x
 FAMILY = "step size"
 ZERO = Fraction(0)
 #: Short runs on which a step can be seen to exceed a bound: few steps, small denominators.
-SHORT = grid(g1="1", g2="1 2 3 1/2", beta1="1/2 1/4 3/4 0", beta2="3/4 1/2 15/16", eps="0")
+SHORT = grid(g1="1", g2="1 2 3 1/2", beta1="1/2 1/4 3/4 0", beta2="3/4 1/2 15/16",
+             eps="0", lambda_="0")  # fmt: skip
 
 
 def adam_like(rule: Rule) -> Quotient | None:
@@ -247,14 +249,38 @@ def step_at_most_lr_iff(rule: Rule) -> Case | None:
     )  # fmt: skip
 
 
+def _scaling(rule: Rule, degrees: dict[str, int]) -> dict[Expr, Expr]:
+    """Return the substitution that scales g and ε by c, and each state entry by its power of c."""
+    c = symbol("c", "positive")
+    up: dict[Expr, Expr] = {g: c * g, eps: c * eps}
+    for n, d in degrees.items():
+        up |= {old(n): c**d * old(n), new(n): c**d * new(n)}
+    return up
+
+
+def _scaled(rule: Rule, line: Expr, degrees: dict[str, int], power: int) -> bool:
+    """Whether a line scales by c^power."""
+    c = symbol("c", "positive")
+    try:
+        moved = line.subs(_scaling(rule, degrees), simultaneous=True)
+        return Checker({**rule.all_domains, "c": "positive"}).is_zero(moved - c**power * line)
+    except (Unsupported, Budget):
+        return False
+
+
 def _degrees(rule: Rule) -> dict[str, int] | None:
-    """Return how each state entry scales with the gradient: 1 for averages of g, 2 for squares."""
+    """Return how each state entry scales with the gradient (0, 1 or 2), or None if one does not."""
+    if rule.only is None or any(e.has(x) for n, e in rule.late.new.items() if n != "x"):
+        return None
     found: dict[str, int] = {}
-    inputs = {a.name: (1 if a.input == g else 2) for a in averages(rule) if not a.input.has(x)}
-    for name in rule.initial:
-        line = rule.late.new[name]
-        found[name] = inputs.get(name, 2 if line.has(g**2) or line.has(sp.Max) else 1)
-    return None if any(e.has(x) for n, e in rule.late.new.items() if n != "x") else found
+    for name, line in rule.only.new.items():
+        if name == "x":
+            continue
+        fits = [d for d in (1, 2, 0) if _scaled(rule, line, {**found, name: d}, d)]
+        if not fits:
+            return None
+        found[name] = fits[0]
+    return found
 
 
 @claim("scale-invariance", family=FAMILY, source=KB15("section 2.1"),
@@ -263,7 +289,7 @@ def _degrees(rule: Rule) -> dict[str, int] | None:
        repaired_by="scale-invariance-eps")  # fmt: skip
 def scale_invariance(rule: Rule) -> Case | None:
     """Two runs, one with doubled gradients."""
-    if second_moment(rule) is None or _degrees(rule) is None or rule.only is None:
+    if second_moment(rule) is None or rule.only is None or _degrees(rule) is None:
         return None
 
     def excess(run: Run, p: Point) -> Interval:
@@ -283,14 +309,11 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
     degrees = _degrees(rule)
     if second_moment(rule) is None or degrees is None or rule.only is None:
         return None
-    if "eps" not in rule.hyper or rule.against in ("adamax", "adadelta", "adabelief"):
+    if "eps" not in rule.hyper or not _scaled(rule, rule.only.new["x"] - x, degrees, 0):
         return None
-    c = symbol("c", "positive")
-    domains = {"c": "positive", **{new(n).name: "nonnegative" for n, d in degrees.items() if d == 2}}
-    up = {g: c * g, eps: c * eps}
-    up |= {old(n): c**d * old(n) for n, d in degrees.items()}
-    up |= {new(n): c**d * new(n) for n, d in degrees.items()}
-    lines = rule.only.new
+    c, domains, up, lines = symbol("c", "positive"), {"c": "positive"}, _scaling(rule, degrees), (
+        rule.only.new
+    )  # fmt: skip
     steps = [
         Step(f"{n} scales by c^{d}",
              Identity(lines[n].subs(up, simultaneous=True), c**d * lines[n], domains),
@@ -300,7 +323,8 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
     steps.append(
         Step("x moves the same", Identity(moved, lines["x"], domains), "the factors c cancel")
     )
-    plain = lines["x"].subs({k: v for k, v in up.items() if k != eps}, simultaneous=True)
+    whole = rule.transition()["x"]
+    plain = whole.subs({k: v for k, v in up.items() if k != eps}, simultaneous=True)
 
     def excess(run: Run, p: Point) -> Interval:
         gradients = [p["g1"], p["g2"]]
@@ -309,7 +333,7 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
         gap = abs(one.x[2] - two.x[2])
         return gap if gap.exact else Interval.of(0)
 
-    return Case(tuple(steps), control=Identity(plain, lines["x"], domains),
+    return Case(tuple(steps), control=Identity(plain, whole, domains),
                 runs=Runs(excess, grid(g1="1 2", g2="1 -1", eps="1 1/2")))  # fmt: skip
 
 

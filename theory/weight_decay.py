@@ -22,7 +22,8 @@ ONE = Fraction(1)
 
 
 def _plain_l2(rule: Rule) -> bool:
-    return not rule.initial and "lambda_" in rule.hyper and rule.only is not None
+    line = rule.late.new["x"]
+    return not rule.initial and "lambda_" in rule.hyper and sp.diff(line, x).has(alpha)
 
 
 def _momentum_l2(rule: Rule) -> bool:
