@@ -77,6 +77,7 @@ class Run:
         regret: average regret against the best fixed point.
         curve: the run.
         agreement: how the long run was held against the implementation itself.
+        remark: what else was seen.
         failure: what the run does not do that is claimed of it; empty when it does all.
     """
 
@@ -90,6 +91,7 @@ class Run:
     regret: float
     curve: Curve
     agreement: str
+    remark: str = ""
     failure: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,6 +106,7 @@ class Run:
             "to_worst": abs(self.final - self.worst),
             "average_regret": self.regret,
             "agreement": self.agreement,
+            "remark": self.remark,
             "failure": self.failure,
         }
 

@@ -7,7 +7,7 @@ its source and confirmed by experiment:
 * ``lerp_``: m + w (g - m) for a weight w < 1/2, else g - (g - m)(1 - w); ``addcmul_``: v + (w g) g;
   ``addcdiv_``: x + (-rate m)/d.
 * In the first two, compilers for processors with a fused multiply-add leave out the rounding of the
-  product.  Whether this build does is found out by comparing a prefix (``agreement``).
+  product.  Whether this build does is found out by comparing a prefix (``compare``).
 * ``sqrt`` comes from a vendor's library on some machines, and is then off by one unit in the last
   place for about one argument in a hundred.  So the roots of a torch run are taken by torch.
 * β^t, the bias corrections and their roots are Python floats, until they are exactly 1.
@@ -18,14 +18,12 @@ numba rather than C: no compiler is asked for.  Without numba the same functions
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .harness import FLOATS, Game, Method, Optimizer, Paper, Real, play
-from .record import Curve, Report, silent
+from .harness import Game, Method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +31,6 @@ if TYPE_CHECKING:
 
     Floats64 = NDArray[np.float64]
     Roots = Callable[[Floats64], Floats64]
-
-#: Steps between two reports, and most steps in one piece of a curve.
-CHUNK = 1 << 16
-#: Pieces of a curve, spread evenly over log t.
-PIECES = 500
 
 
 @cache
@@ -223,78 +216,3 @@ def _corrections(method: Method) -> tuple[Floats64, Floats64, Floats64]:
         rows.append((first, second, 1.0) if before else (first, 1.0, second**0.5))
     table = np.array(rows[1:] or rows)
     return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy()
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How a recurrence was held against the implementation it stands for."""
-
-    text: str
-    holds: bool
-    fused: bool = False
-
-
-def agreement(game: Game, method: Method, make: Optimizer, device: str, steps: int) -> Agreement:
-    """Compare the recurrence with a real optimizer, step by step.
-
-    On the CPU every bit must agree; another device rounds in its own way, and must stay close.
-    """
-    real = play(game, Real(make, game.start, device), steps)[1:]
-    gaps = {}
-    for fused in (True, False):
-        ours = Recurrence(game, method, fused=fused, roots=torch_roots).advance(steps).tolist()
-        if ours == real:
-            how = "fused" if fused else "each product rounded"
-            return Agreement(f"bitwise equal over {steps:,} steps ({how})", True, fused)
-        gaps[fused] = _gap(ours, real)
-    fused = min(gaps, key=lambda f: gaps[f])
-    text = f"within {gaps[fused]:.1e} over {steps:,} steps on {device}"
-    return Agreement(text, device != "cpu" and gaps[fused] <= 1e-9, fused)
-
-
-def agreement_on_paper(game: Game, method: Method, steps: int) -> Agreement:
-    """Compare the recurrence with the paper's formula, evaluated in floats in the paper's order."""
-    paper = play(game, Paper(method, FLOATS, game.start), steps)[1:]
-    ours = Recurrence(game, method, fused=False, roots=ieee_roots).advance(steps).tolist()
-    gap = _gap(ours, paper)
-    return Agreement(f"within {gap:.1e} of the formula over {steps:,} steps", gap <= 1e-9)
-
-
-def _gap(a: Sequence[float], b: Sequence[float]) -> float:
-    return max(abs(p - q) for p, q in zip(a, b, strict=True))
-
-
-def long_run(
-    game: Game, method: Method, steps: int, *, fused: bool, roots: Roots, report: Report = silent
-) -> tuple[Curve, float]:
-    """Run the recurrence.
-
-    Returns:
-        The run in pieces, and the lowest iterate at the beginning of a period.
-    """
-    import numpy as np
-
-    run = Recurrence(game, method, fused=fused, roots=roots)
-    ends = np.unique(np.geomspace(1, steps, min(PIECES, steps)).round().astype(int))
-    total, lowest, curve = 0.0, run.x, Curve([], [], [], [], [])
-    period, best = len(game.gradients), float(game.best)
-    for begin in range(0, steps, CHUNK):
-        report(method.name, begin, steps)
-        end = min(begin + CHUNK, steps)
-        before = run.x
-        after = run.advance(end - begin)
-        t = np.arange(begin + 1, end + 1)
-        played = np.concatenate(([before], after[:-1]))
-        losses = np.cumsum(run.gradients[(t - 1) % period] * (played - best)) + total
-        total = float(losses[-1])
-        lowest = min(lowest, float(after[t % period == 0].min(initial=np.inf)))
-        stops = np.append(ends[(ends > begin) & (ends < end)], end)
-        starts = np.concatenate(([begin], stops[:-1])) - begin
-        curve.t.extend(stops.tolist())
-        curve.low.extend(np.minimum.reduceat(after, starts).tolist())
-        curve.high.extend(np.maximum.reduceat(after, starts).tolist())
-        sizes = np.diff(np.append(starts, end - begin))
-        curve.mean.extend((np.add.reduceat(after, starts) / sizes).tolist())
-        curve.regret.extend((losses[stops - begin - 1] / stops).tolist())
-    report(method.name, steps, steps)
-    return curve, lowest

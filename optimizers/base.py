@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias, overload
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import ParamsT
 
 Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 State: TypeAlias = dict[str, Tensor]
@@ -55,9 +54,6 @@ class Base(torch.optim.Optimizer):
         ValueError: An argument is NaN, infinite, or out of its range.
         TypeError: A parameter is complex, or (in ``step``) a gradient is sparse.
     """
-
-    def __init__(self, params: ParamsT, defaults: Hyper) -> None:
-        super().__init__(params, defaults)
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""

@@ -1,8 +1,8 @@
 """Formulas as a person writes them: the lines of a rule in the paper's order, in its symbols.
 
 A lifted line is rewritten towards the paper (β·old + (1 − β)·new, m̂, v̂, ρ_t, μ_t), and the small
-checker confirms every rewrite.  A rewrite that it does not confirm is dropped, so what is printed is
-always what was lifted.
+checker confirms every rewrite.  A rewrite that it does not confirm is dropped, so what is printed
+is always what was lifted.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ class _Draft:
 
     def _accept(self, name: str, candidate: sp.Expr, lets: Lets) -> None:
         """Take over the candidate if it is shown to be the lifted formula."""
-        if candidate != self.formulas[name] and self._may_name(lets):
-            if self.same(candidate, self.regime.new[name], lets):
-                self.formulas[name] = candidate
-                self.lets = {**lets, **self.lets}
+        changed = candidate != self.formulas[name] and self._may_name(lets)
+        if changed and self.same(candidate, self.regime.new[name], lets):
+            self.formulas[name] = candidate
+            self.lets = {**lets, **self.lets}
 
     def _may_name(self, lets: Lets) -> bool:
         return not {s.name for s in lets} & {*self.rule.hyper, *map(sym.safe, self.rule.initial)}
@@ -321,11 +321,12 @@ def _legend(rule: Rule, options: Mapping[str, str], writer: Unicode, plain: bool
     given = list(rule.assumes)
     meanings = []
     for name in ["t", *sorted(rule.hyper, key=[*sym.DOMAINS, *rule.hyper].index)]:
-        text, domain = writer.show(sym.symbol(name)), rule.all_domains.get(name, "real")
+        symbol, domain = sym.symbol(name), rule.all_domains.get(name, "real")
+        text = writer.show(symbol)
         if name in options:
             code = options[name].replace("_", r"\_")
             text += f" = {options[name]}" if plain else rf" = \mathtt{{{code}}}"
-        nonzero = [c for c in given if c in (sp.Ne(sym.symbol(name), 0), sp.Gt(sym.symbol(name), 0))]
+        nonzero = [c for c in given if c in (sp.Ne(symbol, 0), sp.Gt(symbol, 0))]
         if nonzero and domain in _NOT_ZERO:
             domain, given = _NOT_ZERO[domain], [c for c in given if c not in nonzero]
         meanings.append(text + _DOMAINS[domain][not plain])

@@ -36,8 +36,10 @@ from .replay import NotReplayed, Replay
 from .subjects import Subject
 from .symbolic import LiftError
 
-#: Exact runs tried per claim and rule: a deterministic budget.
+#: Exact runs tried per claim and rule to refute it: a deterministic budget.
 MAX_RUNS = 240
+#: Exact runs that a finished derivation is held against: engines that lie are caught here.
+GUARD_RUNS = 16
 
 #: The claim that ties code to paper; what holds for equal transitions is proved once.
 SAME_RULE = "code-is-paper"
@@ -54,6 +56,7 @@ class _OnRule:
     witness: Witness | None = None
     problem: str = ""
     proved: bool = False
+    case: Case | None = None
 
 
 @dataclass
@@ -113,7 +116,7 @@ class Judge:
         if not on_rule.applies:
             return Finding("", "", Verdict.NOT_APPLICABLE)
         if on_rule.witness is not None:
-            return self._refutation(claim, subject, rule, on_rule)
+            return self._refutation(subject, rule, on_rule)
         if on_rule.proved:
             level = Level.weakest(a.level for a in on_rule.answers if a.level)
             return Finding("", "", Verdict.PROVED, level, answers=on_rule.answers)
@@ -138,7 +141,9 @@ class Judge:
         if key not in self._known:
             try:
                 case = claim.judge(rule)
-                self._known[key] = self._decide(case, rule) if case else _OnRule(applies=False)
+                self._known[key] = (
+                    replace(self._decide(case, rule), case=case) if case else _OnRule(applies=False)
+                )
             except Exception as error:
                 problem = f"the claim itself failed: {type(error).__name__}: {error}"
                 self._known[key] = _OnRule(applies=True, problem=problem)
@@ -146,8 +151,8 @@ class Judge:
 
     def _decide(self, case: Case, rule: Rule) -> _OnRule:
         answers = tuple(self.decide(step.goal) for step in case.steps)
-        witness, problem = self._contradiction(case, rule)
         all_proved = bool(answers) and all(a.verdict is Verdict.PROVED for a in answers)
+        witness, problem = self._contradiction(case, rule, GUARD_RUNS if all_proved else MAX_RUNS)
         if witness is not None and all_proved:
             told = "; ".join(f"{n} = {v}" for n, v in witness.point.items())
             return _OnRule(True, answers, problem=f"engines disagree: proved, yet violated at {told}")
@@ -160,7 +165,7 @@ class Judge:
         problem = self._trust(case)
         return _OnRule(True, answers, problem=problem, proved=not problem)
 
-    def _contradiction(self, case: Case, rule: Rule) -> tuple[Witness | None, str]:
+    def _contradiction(self, case: Case, rule: Rule, budget: int) -> tuple[Witness | None, str]:
         """Look for a point or an exact run that violates the statement."""
         if case.statement is not None:
             answer = self.decide(case.statement)
@@ -170,7 +175,7 @@ class Judge:
                 return None, f"the statement is not decided: {answer.reason}"
         if case.runs is None:
             return None, ""
-        for point in itertools.islice(case.runs.over, MAX_RUNS):
+        for point in itertools.islice(case.runs.over, budget):
             excess = excess_at(case.runs.excess, rule.run, point)
             if excess is not None and excess.certainly_positive():
                 return Witness(point, str(excess)), ""
@@ -189,11 +194,10 @@ class Judge:
         return ""
 
     def _refutation(
-        self, claim: Claim, subject: Subject | None, rule: Rule, on_rule: _OnRule
+        self, subject: Subject | None, rule: Rule, on_rule: _OnRule
     ) -> Finding:
-        witness = on_rule.witness
+        witness, case = on_rule.witness, on_rule.case
         assert witness is not None
-        case = claim.judge(rule)
         if subject is not None and subject.recipe is not None and case and case.runs:
             replayed, problem = self._replayed(case, subject, rule, witness)
             if problem:

@@ -1,7 +1,7 @@
 """The characters of a formula: SymPy expressions in Unicode and in LaTeX, in the paper's order.
 
-What is printed is the expression itself; nothing is simplified here.  Sums start with what is kept of
-x and of the old state, negative terms come last; products start with the hyper-parameters.
+What is printed is the expression itself; nothing is simplified here.  Sums start with what is kept
+of x and of the old state, negative terms come last; products start with the hyper-parameters.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import sympy as sp
 
 from ..theory import symbols as sym
 
-_GREEK = dict(
-    zip(
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-        "upsilon phi chi psi omega Delta Gamma Sigma eps".split(),
-        "αβγδϵζηθικλμνξπρστυφχψωΔΓΣε",
-        strict=True,
-    )
-)
+_GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "zeta": "ζ", "eta": "η",
+    "theta": "θ", "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
+    "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "upsilon": "υ", "phi": "φ", "chi": "χ",
+    "psi": "ψ", "omega": "ω", "Delta": "Δ", "Gamma": "Γ", "Sigma": "Σ", "eps": "ε",
+}  # fmt: skip
 _LATEX = {c: f"\\{n}" for n, c in _GREEK.items()} | {"ε": r"\varepsilon", "∞": r"\infty", "−": "-"}
 _ACCENTS = {"\u0302": r"\hat", "\u0304": r"\bar"}
 _STATE = {sym.safe(name): letter for name, letter in sym.STATE.items()}
@@ -53,6 +51,7 @@ class Unicode:
         "==": "=", "!=": "≠", "<=": "≤", ">=": "≥", "And": " and ", "Or": " or ", "Implies": " ⇒ ",
         "Sum": "Σ", "Product": "Π", "Integral": "∫", "Limit": "lim", "to": "→", "Max": "max",
         "Min": "min", "Infinity": "∞", "NegativeInfinity": "−∞", "Pi": "π", "Exp1": "e",
+        "ImaginaryUnit": "i",
     }  # fmt: skip
 
     def __init__(
@@ -70,9 +69,11 @@ class Unicode:
         self.unrolled = any(re.fullmatch(r"g\d+", name) for name in used)
         self.states = {*_STATE, *map(sym.safe, states)}
         self.states |= {n.removesuffix("_new") for n in used if n.endswith("_new")}
-        parts = {n: self._parts(n) for n in sorted(used)}
-        alike = [p for p in parts.values() if list(parts.values()).count(p) > 1]
-        self.names = {n: self.name(*self._parts(n, p in alike)) for n, p in parts.items()}
+        self.names = {n: self.name(*self._parts(n)) for n in sorted(used)}
+        for as_in_code in (lambda n: self._parts(n, as_in_code=True), lambda n: (n, "")):
+            texts = list(self.names.values())
+            alike = [n for n, text in self.names.items() if texts.count(text) > 1]
+            self.names |= {n: self.name(*as_in_code(n)) for n in alike}
         self.names |= names or {}
         self._written: dict[sp.Basic, _Piece] = {}
 
@@ -156,21 +157,25 @@ class Unicode:
             below += [(str(number.q), _ATOM)] if number.q != 1 else []
         factors = [f.as_base_exp() for f in sp.Mul.make_args(rest) if f != 1]
         for base, exponent in sorted(factors, key=self._factor_key):
-            inverse = _negative(exponent)
-            (below if inverse else above).append(self._power(base, -exponent if inverse else exponent))
+            if _negative(exponent):
+                below.append(self._power(base, -exponent))
+            else:
+                above.append(self._power(base, exponent))
         over = self._times(above)
         return self.fraction(over, self._times(below)) if below else over
 
     def _times(self, factors: list[_Piece]) -> _Piece:
         if len(factors) < 2:
             return factors[0] if factors else ("1", _ATOM)
-        return self.join([t if k >= _POWER else self.parens.format(t) for t, k in factors]), _PRODUCT
+        texts = [t if level >= _POWER else self.parens.format(t) for t, level in factors]
+        return self.join(texts), _PRODUCT
 
     def _power(self, base: sp.Expr, exponent: sp.Expr) -> _Piece:
         if exponent == 1:
             return self._write(base)
         if exponent == sp.Rational(1, 2):
-            return self.root(self.show(base), short=base.is_Symbol or base.is_Integer), _POWER
+            short = base.is_Symbol or (base.is_Integer and base > 0)
+            return self.root(self.show(base), short), _POWER
         return self.show(base, _ATOM) + self.raised(self.show(exponent)), _POWER
 
     def _operator(self, e: Any, kind: str) -> str:
@@ -269,6 +274,7 @@ class Latex(Unicode):
         "Implies": r" \Rightarrow ", "Sum": r"\sum", "Product": r"\prod", "Integral": r"\int",
         "Limit": r"\lim", "to": r"\to", "Max": r"\max", "Min": r"\min", "Infinity": r"\infty",
         "NegativeInfinity": r"-\infty", "Pi": r"\pi", "Exp1": "e", "log": r"\log",
+        "ImaginaryUnit": "i",
     }  # fmt: skip
 
     def name(self, letter: str, index: str) -> str:
@@ -285,7 +291,8 @@ class Latex(Unicode):
         """Return a product; numbers that would run together get a dot."""
         out = factors[0]
         for f in factors[1:]:
-            out += (r" \cdot " if f[0].isdigit() else " " if f.startswith(r"\left") else r" \, ") + f
+            dot = r" \cdot " if f[0].isdigit() else " " if f.startswith(r"\left") else r" \, "
+            out += dot + f
         return out
 
     def fraction(self, above: _Piece, below: _Piece) -> _Piece:

@@ -10,7 +10,7 @@ import mpmath
 import pytest
 import sympy as sp
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from matplotlib.mathtext import MathTextParser
 
@@ -206,6 +206,15 @@ def test_names_that_would_read_alike_are_written_as_in_code() -> None:
     ]
 
 
+def test_name_of_a_quantity_in_between_is_not_taken_by_the_state() -> None:
+    # r is a state entry here, and r_t the name that the rectifier would get.
+    rule = named("radam")
+    late = Regime({"r": sym.old("r") + sym.g, **rule.late.new}, rule.late.when)
+    told = unicode(replace(rule, initial={**rule.initial, "r": sp.S.Zero}, regimes=(late,)))
+    assert "    r_new = r_{t−1} + g_t\n" in told
+    assert "x_t = x_{t−1} − α·r_t·√" in told
+
+
 def test_assumption_that_is_no_domain_is_told() -> None:
     rule = replace(named("adam"), assumes=(sp.Ne(sym.eps, 0), sp.Gt(sym.beta2, sym.beta1**2)))
     assert unicode(rule).endswith("ε > 0; given β₂ > β₁²")
@@ -224,7 +233,8 @@ EXPRESSIONS = [
     ((a - 1) ** sp.Rational(3, 2) / (C * t), "(α − 1)^(3/2) / (C·t)"),
     (-(a + C) / 2, "−C / 2 − α / 2"),
     (sp.sqrt(2) * sp.sqrt(C), "√2·√C"),
-    (sp.Le(sym.new("exp_avg"), sp.Max(sym.old("exp_avg"), sp.Abs(sym.g))), "m_t ≤ max(m_{t−1}, |g_t|)"),
+    (sp.Le(sym.new("exp_avg"), sp.Max(sym.old("exp_avg"), sp.Abs(sym.g))),
+     "m_t ≤ max(m_{t−1}, |g_t|)"),
     (sp.Ne(sym.lambda_, 0), "λ ≠ 0"),
     (sp.Eq(sp.Sum(b1**k, (k, 0, t - 1)), 1 / (1 - b1)), "(Σ_{k=0}^{t − 1} β₁ᵏ) = 1 / (1 − β₁)"),
     (1 + sp.Sum((1 - b1) * C, (k, 1, t)), "1 + (Σ_{k=1}^{t} C·(1 − β₁))"),
@@ -255,7 +265,7 @@ def test_long_expression_is_quick() -> None:
 
 
 LEAVES = [sym.x, sym.g, t, a, b1, sym.eps, sym.old("exp_avg"), sym.new("exp_avg_sq"), C]
-numbers = st.fractions(-4, 4, max_denominator=10).map(lambda q: sp.Rational(q.numerator, q.denominator))
+numbers = st.fractions(-4, 4, max_denominator=10).map(sp.Rational)
 expressions = st.recursive(
     st.sampled_from(LEAVES) | numbers,
     lambda inner: st.one_of(
@@ -276,15 +286,16 @@ def read(text: str) -> str:
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵗ]+", lambda m: f"**({m[0].translate(raised)})", text)
     for i, symbol in sorted(enumerate(LEAVES), key=lambda pair: -len(unicode_expr(pair[1]))):
         text = re.sub(rf"(?<![\w{{]){re.escape(unicode_expr(symbol))}(?![\w{{])", f"s{i}", text)
+    text = re.sub(r"\|([^|]*)\|", r"abs(\1)", text)
     text = re.sub(r"√(\w+)", r"sqrt(\1)", text.replace("√(", "sqrt("))
     text = text.replace("^", "**").replace("·", "*").replace("−", "-")
     return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)(?![\w.])", r"mpf('\1')", text)
 
 
-@settings(max_examples=200)
 @given(expressions)
 def test_text_has_the_value_of_the_expression(expr: sp.Expr) -> None:
     assume(not expr.has(sp.zoo, sp.nan, sp.oo))
+    assume(not any(e.args[0].has(sp.Abs) for e in expr.atoms(sp.Abs)))
     values = [Fraction(17 + 4 * i, 23 - 2 * i) if s != t else 3 for i, s in enumerate(LEAVES)]
     with mpmath.workdps(60):
         env = {f"s{i}": mpmath.mpf(v.numerator) / v.denominator for i, v in enumerate(values)}
@@ -292,7 +303,8 @@ def test_text_has_the_value_of_the_expression(expr: sp.Expr) -> None:
             value = sp.lambdify(LEAVES, expr, "mpmath")(*env.values())
         except ZeroDivisionError:
             assume(False)
-        told = eval(read(unicode_expr(expr)), {"sqrt": mpmath.sqrt, "mpf": mpmath.mpf, **env})
+        known = {"sqrt": mpmath.sqrt, "mpf": mpmath.mpf, "i": mpmath.mpc(0, 1)}
+        told = eval(read(unicode_expr(expr)), {**known, **env})
         assert abs(told - value) <= 1e-25 * (1 + abs(value))
 
 

@@ -45,7 +45,8 @@ def same(rule: Rule, a: Expr, b: Expr) -> bool:
         return False
 
 
-def averages(rule: Rule) -> list[Average]:
+@lru_cache(maxsize=None)
+def averages(rule: Rule) -> tuple[Average, ...]:
     """Return every exponential moving average that the rule keeps from a zero start."""
     found = []
     for name, initial in rule.initial.items():
@@ -54,7 +55,7 @@ def averages(rule: Rule) -> list[Average]:
         (candidate,) = candidates if len(candidates) == 1 else (None,)
         if candidate is not None and initial == 0:
             found.append(candidate)
-    return found
+    return tuple(found)
 
 
 def _average_of(rule: Rule, name: str, new: Expr, old: sp.Symbol) -> Average | None:
@@ -108,6 +109,7 @@ class Quotient:
     kept: Expr
 
 
+@lru_cache(maxsize=None)
 def quotient(rule: Rule) -> Quotient | None:
     """Read the effective denominator D_t off the formula of x.
 

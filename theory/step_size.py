@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 import sympy as sp
 
@@ -268,6 +269,7 @@ def _scaled(rule: Rule, line: Expr, degrees: dict[str, int], power: int) -> bool
         return False
 
 
+@lru_cache(maxsize=None)
 def _degrees(rule: Rule) -> dict[str, int] | None:
     """Return how each state entry scales with the gradient (0, 1 or 2), or None if one does not."""
     if rule.only is None or any(e.has(x) for n, e in rule.late.new.items() if n != "x"):

@@ -1,0 +1,164 @@
+"""False: the average regret of Adam tends to zero on every online convex problem.
+
+Why one would believe it
+    Kingma & Ba (2015), Theorem 4.1 and Corollary 4.2: convex losses with bounded gradients, bounded
+    iterates, β1²/√β2 < 1 and α_t = α/√t give R(T)/T = O(1/√T).
+
+The object
+    On [-1, 1], f_t(x) = C x when t = 1, 4, 7, … and f_t(x) = -x otherwise, with a rational C > 2.
+    Adam with β1 = 0, β2 = 1/(1 + C²), α_t = α/√t and ε = 0, clamped after each step, from x_1 = 1.
+
+What it breaks
+    The best fixed point is -1, as the slopes of a period add up to C - 2 > 0.  Yet Adam is at +1
+    whenever a period begins: the large gradient that would push it away is divided by the large
+    root that it has just caused.  The regret grows by at least 2(C - 2) in every period.
+
+Which hypotheses were needed
+    The paper asks for C > 2 and 0 < α < √(1 - β2), and has v_0 = 0.  The proof below uses less.
+    That x = 1 returns needs only C > 0, α > 0 and v_0 >= 0; C > 2 is needed for +1 to be the worse
+    end, and nothing else.  The bias correction changes nothing.  From another x_1, Adam arrives at
+    +1 after finitely many periods (proved for C >= 2), and stays.
+
+What repairs it
+    A rate that never grows: AMSGrad (Reddi, Kale & Kumar 2018, Theorem 4).  Or a β2 that is chosen
+    after the problem, close to 1: here β2 depends on C.
+
+Source
+    Reddi, Kale & Kumar (2018), arXiv 1904.09237v1, Theorem 1.
+
+What stays open
+    ε > 0, which is not proved here; β1 > 0, their Theorem 2; random losses, their Theorem 3.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ..theory.records import Goal, Step
+from ..theory.sources import RKK18
+from .record import Counterexample, Evidence, Report, Run
+
+if TYPE_CHECKING:
+    from .compare import Long
+    from .harness import Game, Method
+
+#: The runs in floating point; every C and α of the replay serves as well.
+SLOPE, ALPHA = Fraction(3), Fraction(1, 2)
+
+
+def derivation() -> tuple[Step, ...]:
+    """Return the induction over the periods, for symbolic C > 0, α > 0 and v >= 0."""
+    from .reddi_online_proof import steps
+
+    return steps()
+
+
+def control() -> Goal:
+    """Return the key inequality with a tenth to spare, which is false at C = 1."""
+    from .reddi_online_proof import control as near_miss
+
+    return near_miss()
+
+
+def game(slope: Fraction, alpha: Fraction = ALPHA, start: Fraction = Fraction(1)) -> Game:
+    """Return the losses for one C."""
+    from .harness import Game
+
+    return Game((slope, Fraction(-1), Fraction(-1)), alpha, start)
+
+
+def method(slope: Fraction, *, amsgrad: bool = False, corrected: bool = False) -> Method:
+    """Return Adam, or AMSGrad as its paper has it, with the β2 that belongs to C."""
+    from .harness import Method
+
+    betas = (Fraction(0), 1 / (1 + slope**2))
+    return Method(amsgrad, "corrected" if corrected else "none", betas, Fraction(0))
+
+
+def replay(steps: int) -> Evidence:
+    """Run the paper's rule in rationals for several C, with enclosures where a root is irrational.
+
+    x_{3k+1} = 1 is exact even so: the clamp cuts off an enclosure that lies above 1.
+    """
+    from .harness import Counting, Paper, play, regret
+
+    periods = -(-steps // 3)
+    rows, failure = [], ""
+    for slope, alpha, start, corrected in (
+        (Fraction(101, 50), ALPHA, 1, False),
+        (Fraction(5, 2), ALPHA, 1, False),
+        (Fraction(3), ALPHA, 1, False),
+        (Fraction(10), ALPHA, 1, False),
+        (Fraction(3), ALPHA, 1, True),
+        (Fraction(3), Fraction(7), 1, False),
+        (Fraction(3), ALPHA, -1, False),
+    ):
+        arithmetic, losses = Counting(), game(slope, alpha, Fraction(start))
+        adam = method(slope, corrected=corrected)
+        xs = play(losses, Paper(adam, arithmetic, losses.start), 3 * periods)
+        at_one = [x.exact and x.lo == 1 for x in xs[::3]]
+        arrival = len(at_one) - at_one[::-1].index(False) if False in at_one else 0
+        bound = 2 * (slope - 2) * periods
+        suffered = regret(losses, xs)
+        if arrival > (0 if start == 1 else periods) or (start == 1 and suffered.lo < bound):
+            failure = failure or f"C = {slope}, x_1 = {start}: the exact run does not stay at 1"
+        seen = f"for k = {arrival} … {periods}" if arrival <= periods else "not yet"
+        rows.append((
+            str(slope), str(alpha), str(start), "yes" if corrected else "no", seen,
+            f"{float(suffered.lo / (3 * periods)):.4f}",
+            f"{float(bound / (3 * periods)):.4f}" if start == 1 else "-",
+            f"{arithmetic.exact_roots:,}", f"{arithmetic.enclosed_roots:,}",
+        ))  # fmt: skip
+    return Evidence(
+        f"The paper's rule in exact rationals, {3 * periods:,} steps; irrational roots are enclosed "
+        "between rationals 2^-256 apart, and every comparison is certain.",
+        ("C", "α", "x_1", "bias corrected", "x_{3k+1} = 1 exactly", "average regret",
+         "proved lower bound", "exact roots", "enclosed roots"),
+        tuple(rows),
+        failure,
+    )  # fmt: skip
+
+
+def runs(steps: int, device: str, report: Report) -> tuple[Run, ...]:
+    """Run Adam and AMSGrad in floating point, for whole periods."""
+    from .compare import side_by_side
+
+    periods = -(-steps // 3)
+
+    def claimed(which: Method, found: Long) -> tuple[str, str]:
+        if which.amsgrad:
+            gap = abs(found.final + 1)
+            return "", "" if gap <= 0.01 else f"AMSGrad is still {gap:.3f} away from -1"
+        if found.lowest != 1:
+            return "", f"a period begins at {found.lowest!r}, not at 1"
+        return f"x = 1 as each of {periods:,} periods begins", ""
+
+    methods = (
+        method(SLOPE),
+        method(SLOPE, corrected=True),
+        method(SLOPE, amsgrad=True),
+    )
+    return side_by_side(game(SLOPE), methods, 3 * periods, device, report, claimed)
+
+
+COUNTEREXAMPLE = Counterexample(
+    id="reddi-online",
+    title="The average regret of Adam tends to zero on every online convex problem.",
+    why_believed="Kingma & Ba (2015), Theorem 4.1 and Corollary 4.2, for bounded convex problems "
+    "with β1²/√β2 < 1 and α_t = α/√t.",
+    object="On [-1, 1]: f_t(x) = C x if t mod 3 = 1, else -x, with C > 2.  Adam with β1 = 0, "
+    "β2 = 1/(1 + C²), α_t = α/√t, ε = 0, clamped after each step, from x_1 = 1.",
+    breaks="x_{3k+1} = 1 for all k, so the regret against x = -1 grows by at least 2(C - 2) in each "
+    "period of three: the average regret stays above 2(C - 2)/3.",
+    repair="An effective rate that never grows (AMSGrad), or a β2 chosen after the problem.",
+    source=RKK18("Theorem 1"),
+    open="ε > 0 is not proved here; β1 > 0 is their Theorem 2.",
+    headline=f"Adam returns to the worst point for ever (C = {SLOPE}, Reddi et al. 2018, Thm 1)",
+    derivation=derivation,
+    control=control,
+    replay=replay,
+    runs=runs,
+    replay_steps=300,
+    run_steps=30_000,
+)
