@@ -7,7 +7,9 @@ that needs them.  Table of contents:
 ``record``        what a counterexample is
 ``catalogue``     every counterexample, by id; a new file here is found by itself
 ``harness``       one loop, one clamp, one schedule, for paper, torch and ours
-``recurrence``    the same runs ten thousand times quicker, bit for bit
+``players``       who plays in it: the paper's rule, exactly or in floats; real optimizers
+``recurrence``    the same runs a thousand times quicker, bit for bit
+``compare``       the runs side by side, each held against its implementation
 ``picture``       iterate and average regret against t
 ``reddi_online``  Adam stays at the worst point (RKK18, Theorem 1)
 ``reddi_period``  Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .harness import FLOATS, Game, Method, Optimizer, Paper, Real, play
+from .harness import Game, Method, Optimizer, play
+from .players import FLOATS, Paper, Real
 from .record import Curve, Report, Run, silent
 from .recurrence import Recurrence, ieee_roots, torch_roots
 
@@ -58,10 +59,10 @@ def with_optimizer(
     for fused in (True, False):
         ours = Recurrence(game, method, fused=fused, roots=torch_roots).advance(steps).tolist()
         if ours == real:
-            return Agreement(f"bitwise equal, first {steps:,} steps", True, fused)
+            return Agreement(f"bitwise equal, {steps:,} steps", True, fused)
         gaps[fused] = _gap(ours, real)
     fused = min(gaps, key=lambda f: gaps[f])
-    text = f"within {gaps[fused]:.1e}, first {steps:,} steps on {device}"
+    text = f"within {gaps[fused]:.1e}, {steps:,} steps on {device}"
     return Agreement(text, device != "cpu" and gaps[fused] <= CLOSE, fused)
 
 
@@ -70,7 +71,7 @@ def with_paper(game: Game, method: Method, steps: int = PREFIX) -> Agreement:
     paper = play(game, Paper(method, FLOATS, game.start), steps)[1:]
     ours = Recurrence(game, method, fused=False, roots=ieee_roots).advance(steps).tolist()
     gap = _gap(ours, paper)
-    return Agreement(f"within {gap:.1e}, first {steps:,} steps", gap <= CLOSE)
+    return Agreement(f"within {gap:.1e}, {steps:,} steps", gap <= CLOSE)
 
 
 def _gap(a: Sequence[float], b: Sequence[float]) -> float:
@@ -101,9 +102,9 @@ def long_run(
         starts = np.append(begin, stops[:-1]) - begin
         lengths = np.diff(np.append(starts, end - begin))
         curve.t.extend(stops.tolist())
-        curve.low.extend(np.minimum.reduceat(after, starts).tolist())
-        curve.mean.extend((np.add.reduceat(after, starts) / lengths).tolist())
-        curve.high.extend(np.maximum.reduceat(after, starts).tolist())
+        curve.low.extend(np.minimum.reduceat(played, starts).tolist())
+        curve.mean.extend((np.add.reduceat(played, starts) / lengths).tolist())
+        curve.high.extend(np.maximum.reduceat(played, starts).tolist())
         curve.regret.extend((losses[stops - begin - 1] / stops).tolist())
     report(method.name, steps, steps)
     return Long(curve, run.x, lowest)

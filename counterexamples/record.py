@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 from ..theory.records import Goal, Source, Step
@@ -125,6 +126,7 @@ class Counterexample:
         source: who found it, and where.
         open: what is not proved here.
         headline: the result in one line, for a picture.
+        floor: what the average regret of Adam tends to.
         derivation: the steps that prove ``breaks``.
         control: a near-miss that the engines must refute.
         replay: runs the object exactly, for that many steps.
@@ -142,6 +144,7 @@ class Counterexample:
     source: Source
     open: str
     headline: str
+    floor: Fraction
     derivation: Callable[[], tuple[Step, ...]]
     control: Callable[[], Goal]
     replay: Callable[[int], Evidence]

@@ -1,4 +1,4 @@
-"""The runs of the harness, ten thousand times quicker, and bit for bit those of torch.
+"""The runs of the harness, a thousand times quicker, and bit for bit those of torch.
 
 Where the losses are linear, the gradients do not depend on x, so the moments come first, then all
 roots at once, then x.  What decides the bits of a step of torch 2.13 on one float64 was read from
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @cache
 def _library_fma() -> Callable[[float, float, float], float]:
-    """Return a b + c with one rounding: from Python 3.13 on math.fma, before that the C library's."""
+    """Return what computes a b + c with one rounding: math.fma (Python 3.13) or the C library's."""
     if hasattr(math, "fma"):
         found: Callable[[float, float, float], float] = math.fma
         return found
@@ -57,8 +57,16 @@ def fma(a: float, b: float, c: float) -> float:
 
 
 def moments(
-    state: Any, g: Any, inner: Any, beta1: float, beta2: float, fused: bool, keep: bool, m: Any, u: Any
-) -> None:  # fmt: skip
+    state: Any,
+    g: Any,
+    inner: Any,
+    beta1: float,
+    beta2: float,
+    fused: bool,
+    keep: bool,
+    m: Any,
+    u: Any,
+) -> None:
     """Run the two moments, and the maximum of the second if it is kept.
 
     Args:
@@ -74,14 +82,16 @@ def moments(
     """
     a, b, top = state[0], state[1], state[2]
     weight1, weight2 = 1 - beta1, 1 - beta2
+    light, rest = weight1 < 0.5, 1 - weight1
     for i in range(len(g)):
-        difference = g[i] - a
+        slope = g[i]
+        change = slope - a
         if fused:
-            a = fma(weight1, difference, a) if weight1 < 0.5 else fma(-difference, 1 - weight1, g[i])
-            b = fma(weight2 * g[i], g[i], b * beta2)
+            a = fma(weight1, change, a) if light else fma(-change, rest, slope)
+            b = fma(weight2 * slope, slope, b * beta2)
         else:
-            a = a + weight1 * difference if weight1 < 0.5 else g[i] - difference * (1 - weight1)
-            b = b * beta2 + weight2 * g[i] * g[i]
+            a = a + weight1 * change if light else slope - change * rest
+            b = b * beta2 + weight2 * slope * slope
         corrected = b / inner[i]
         top = max(top, corrected) if keep else corrected
         m[i] = a
@@ -101,22 +111,22 @@ def walk(x: float, push: Any, low: float, high: float, out: Any) -> float:
 def _kernels() -> tuple[Any, Any, bool]:
     """Return both loops compiled, or as they are where numba is missing, and which it is."""
     try:
-        import numba  # type: ignore[import-untyped]
-        from numba.extending import intrinsic, overload  # type: ignore[import-untyped]
+        import numba
+        from numba.extending import intrinsic, overload
     except ImportError:
         return moments, walk, False
     double = numba.types.float64
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def fused(_context: Any, a: Any, b: Any, c: Any) -> Any:
         def write(_target: Any, builder: Any, _signature: Any, values: Any) -> Any:
             return builder.fma(*values)
 
         return double(double, double, double), write
 
-    @overload(fma)  # type: ignore[untyped-decorator]
+    @overload(fma)
     def _fma(a, b, c):  # type: ignore[no-untyped-def]  # numba compares the two signatures
-        return lambda a, b, c: fused(a, b, c)
+        return lambda a, b, c: fused(a, b, c)  # type: ignore[call-arg]  # numba passes the context
 
     def jit(loop: Any) -> Any:
         try:  # numpy's rules for division: five times quicker than raising on zero
@@ -168,9 +178,8 @@ class Recurrence:
         import numpy as np
 
         self._game, self._method, self._fused, self._roots = game, method, fused, roots
-        self._moments, self._walk, self._compiled = (
-            _kernels() if compile_loops else (moments, walk, False)
-        )
+        kernels: tuple[Any, Any, bool] = _kernels() if compile_loops else (moments, walk, False)
+        self._moments, self._walk, self._compiled = kernels
         self._state = self._pass(np.zeros(3))
         self._tables = _corrections(method)
         self.gradients = np.array([float(g) for g in game.gradients])

@@ -27,7 +27,8 @@ Source
     Reddi, Kale & Kumar (2018), arXiv 1904.09237v1, Theorem 1.
 
 What stays open
-    ε > 0, which is not proved here; β1 > 0, their Theorem 2; random losses, their Theorem 3.
+    A small ε > 0, which is not proved here (with a large one Adam is gradient descent, and ends at
+    -1); β1 > 0, their Theorem 2; random losses, their Theorem 3.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def replay(steps: int) -> Evidence:
 
     x_{3k+1} = 1 is exact even so: the clamp cuts off an enclosure that lies above 1.
     """
-    from .harness import Counting, Paper, play, regret
+    from .harness import play, regret
+    from .players import Counting, Paper
 
     periods = -(-steps // 3)
     rows, failure = [], ""
@@ -111,8 +113,8 @@ def replay(steps: int) -> Evidence:
             f"{arithmetic.exact_roots:,}", f"{arithmetic.enclosed_roots:,}",
         ))  # fmt: skip
     return Evidence(
-        f"The paper's rule in exact rationals, {3 * periods:,} steps; irrational roots are enclosed "
-        "between rationals 2^-256 apart, and every comparison is certain.",
+        f"The paper's rule in exact rationals, {3 * periods:,} steps; irrational roots lie between "
+        "rationals 2^-256 apart, and every comparison is certain.",
         ("C", "α", "x_1", "bias corrected", "x_{3k+1} = 1 exactly", "average regret",
          "proved lower bound", "exact roots", "enclosed roots"),
         tuple(rows),
@@ -149,12 +151,13 @@ COUNTEREXAMPLE = Counterexample(
     "with β1²/√β2 < 1 and α_t = α/√t.",
     object="On [-1, 1]: f_t(x) = C x if t mod 3 = 1, else -x, with C > 2.  Adam with β1 = 0, "
     "β2 = 1/(1 + C²), α_t = α/√t, ε = 0, clamped after each step, from x_1 = 1.",
-    breaks="x_{3k+1} = 1 for all k, so the regret against x = -1 grows by at least 2(C - 2) in each "
-    "period of three: the average regret stays above 2(C - 2)/3.",
+    breaks="x_{3k+1} = 1 for all k, so the regret against x = -1 grows by at least 2(C - 2) in "
+    "each period of three: the average regret stays above 2(C - 2)/3.",
     repair="An effective rate that never grows (AMSGrad), or a β2 chosen after the problem.",
     source=RKK18("Theorem 1"),
-    open="ε > 0 is not proved here; β1 > 0 is their Theorem 2.",
+    open="A small ε > 0 (with a large one Adam is gradient descent); β1 > 0 is their Theorem 2.",
     headline=f"Adam returns to the worst point for ever (C = {SLOPE}, Reddi et al. 2018, Thm 1)",
+    floor=2 * (SLOPE - 2) / 3,
     derivation=derivation,
     control=control,
     replay=replay,

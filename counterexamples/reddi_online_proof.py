@@ -1,7 +1,8 @@
 """The derivation behind ``reddi_online``: an induction over the periods.
 
 Everything starts from the rule's own two lines (``theory.rules.adam`` without correction): the new
-v, and the new x as a function of it.  A period begins at step n = 3k + 1, at x = 1, with any v >= 0.
+v, and the new x as a function of it.  A period begins at step n = 3k + 1, at x = 1, with any v that
+is not negative.
 
 Only T2 + T3 >= T1 has to be shown, where T1 is the step down and T2, T3 are the two steps up.  By
 (T2 + T3)² >= 4 T2 T3 it is enough that 16 T2² T3² >= T1⁴, which is free of roots; cleared of its
@@ -98,7 +99,7 @@ def _a_period_returns() -> tuple[Step, ...]:
     s1, s2, s3 = (sym.symbol(f"T{i}", "positive") for i in (1, 2, 3))
     olds, gradients = (V, *AFTER[:2]), (C, -1, -1)
     followed = tuple(
-        Step(f"B{i + 1} = (1 + q)^{i + 1} v after step 3k + {i + 1} is "
+        Step(f"(1 + q)^{i + 1} v, after step 3k + {i + 1}, is B{i + 1} = "
              + _shown(_numerators(sp.Symbol("q"))[i]),
              Identity(new_v(olds[i], sp.sympify(gradients[i])), AFTER[i], DOMAINS),
              f"the rule's line for v, with the gradient {gradients[i]}; q = C², and V is v before")
@@ -182,6 +183,6 @@ def _other_starts() -> tuple[Step, ...]:
 
 
 def control() -> Goal:
-    """Return the key inequality with a tenth to spare, for every C: false at C = 1, V = 0, k = 0."""
+    """Return the key inequality with a tenth to spare: false at C = 1, V = 0, k = 0."""
     t1, t2, t3 = moves()
     return _holds(sym.ge(16 * t2**2 * t3**2 - Rational(11, 10) * t1**4, 0))

@@ -1,8 +1,8 @@
 """False: with the usual constants, Adam ends at the best point of an online linear problem.
 
 Why one would believe it
-    Kingma & Ba (2015), Corollary 4.2; and β = (0.9, 0.99), unlike the constants of ``reddi_online``,
-    are near those that everybody uses.
+    Kingma & Ba (2015), Corollary 4.2; and β = (0.9, 0.99), unlike the constants of
+    ``reddi_online``, are near those that everybody uses.
 
 The object
     On [-1, 1], f_t(x) = 1010 x when t mod 101 = 1 and f_t(x) = -10 x otherwise.  Adam with
@@ -47,7 +47,7 @@ SPIKE, OTHER, PERIOD = Fraction(1010), Fraction(-10), 101
 ALPHA, START = Fraction(1, 2), Fraction(0)
 BETAS = (Fraction(9, 10), Fraction(99, 100))
 #: The frameworks' default, where a run has an ε at all; the paper has none.
-EPS = Fraction(1, 10**8)
+EPS = Fraction("1e-8")
 #: How close to an end a run must finish.
 WITHIN = 0.01
 
@@ -91,7 +91,8 @@ def replay(steps: int) -> Evidence:
 
     The real optimizers run beside them, and must stay within 1e-12 of the enclosure.
     """
-    from .harness import Counting, Paper, Real, play
+    from .harness import play
+    from .players import Counting, Paper, Real
 
     losses, rows, failure = game(), [], ""
     for method in methods():
@@ -110,7 +111,7 @@ def replay(steps: int) -> Evidence:
             f"{arithmetic.exact_roots:,}", f"{arithmetic.enclosed_roots:,}",
         ))  # fmt: skip
     return Evidence(
-        f"The papers' rules in exact rationals, {steps:,} steps; irrational roots are enclosed "
+        f"The papers' rules in exact rationals, {steps:,} steps; irrational roots lie "
         "between rationals 2^-256 apart.",
         ("rule", "ε", "x at the end", "widest enclosure", "real optimizers are off by",
          "exact roots", "enclosed roots"),
@@ -139,12 +140,14 @@ COUNTEREXAMPLE = Counterexample(
     why_believed="Kingma & Ba (2015), Corollary 4.2: the average regret of Adam tends to zero.",
     object="On [-1, 1]: f_t(x) = 1010 x if t mod 101 = 1, else -10 x.  β = (9/10, 99/100), "
     "α_t = 1/(2√t), clamped after each step, from x_1 = 0.",
-    breaks="Once the moments have settled, each period moves Adam up, towards +1, though the slopes "
-    "of a period add up to +10 and -1 is the best point; its average regret tends to 20/101.",
+    breaks="Once the moments have settled, each period moves Adam up, towards +1, though the "
+    "slopes of a period add up to +10 and -1 is the best point; its average regret tends to "
+    f"{2 * (SPIKE + (PERIOD - 1) * OTHER) / PERIOD}.",
     repair="AMSGrad, in each of its three orders, or β2 = 0.9999: then each period moves down.",
     source=RKK18("section 5"),
     open="A proved bound on the number of steps.",
     headline="Adam drifts to the worst point, AMSGrad to the best (Reddi et al. 2018, section 5)",
+    floor=2 * (SPIKE + (PERIOD - 1) * OTHER) / PERIOD,
     derivation=derivation,
     control=control,
     replay=replay,

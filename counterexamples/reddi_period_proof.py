@@ -70,13 +70,14 @@ def steps() -> tuple[Step, ...]:
 
 def _orbit() -> tuple[Step, ...]:
     return (
-        Step("after a slope -B, m goes from m_j = -B + (A + B)(1 - β1) β1^{j-1}/(1 - β1^p) to m_{j+1}",
+        Step("a slope -B takes m from m_j = -B + (A + B)(1 - β1) β1^{j-1}/(1 - β1^p) to m_{j+1}",
              Identity(_line("exp_avg", m(j), -B), m(j + 1), DOMAINS), "the rule's line for m"),
-        Step("after the slope A, m goes from m_p to m_1",
-             Identity(_line("exp_avg", m(p), A), m(sp.Integer(1)), DOMAINS), "the rule's line for m"),
+        Step("the slope A takes m from m_p to m_1",
+             Identity(_line("exp_avg", m(p), A), m(sp.Integer(1)), DOMAINS),
+             "the rule's line for m"),
         Step("the same for v_j = B² + (A² - B²)(1 - β2) β2^{j-1}/(1 - β2^p)",
              Identity(_line("exp_avg_sq", v(j), -B), v(j + 1), DOMAINS), "the rule's line for v"),
-        Step("… and v goes from v_p to v_1",
+        Step("… which the slope A takes from v_p to v_1",
              Identity(_line("exp_avg_sq", v(p), A), v(sp.Integer(1)), DOMAINS),
              "the rule's line for v"),
         Step("a distance δ of m from the orbit becomes β1 δ",
@@ -88,8 +89,8 @@ def _orbit() -> tuple[Step, ...]:
         Step("within a period 1/√t changes by 1/√t - 1/√(t+p) = p/(√t √(t+p) (√t + √(t+p)))",
              Identity(1 / sqrt(t) - 1 / sqrt(t + p),
                       p / (sqrt(t) * sqrt(t + p) * (sqrt(t) + sqrt(t + p))), DOMAINS),
-             "at most p/(2 t^{3/2}), which has a finite sum, while the sum of 1/√t has none: in the "
-             "long run the sign of the drift decides"),
+             "at most p/(2 t^{3/2}), which has a finite sum, while the sum of 1/√t has none: in "
+             "the long run the sign of the drift decides"),
     )  # fmt: skip
 
 

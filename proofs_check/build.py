@@ -75,7 +75,7 @@ class Recipe:
             if isinstance(value, list | tuple):
                 for i, part in enumerate(value):
                     visit(f"{option}[{i}]", part)
-            elif _is_rate(value):
+            elif _is_rate(option, value):
                 found[_symbol_of(option)] = option
 
         for name, value in self.arguments().items():
@@ -107,8 +107,11 @@ class Recipe:
             ) from error
 
 
-def _is_rate(value: Any) -> bool:
-    return isinstance(value, float) and not isinstance(value, bool) and value != 0.0
+def _is_rate(option: str, value: Any) -> bool:
+    """Whether an option becomes a symbol: a float, or a whole number where a rate is expected."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value == 0:
+        return False
+    return isinstance(value, float) or option in sym.OPTIONS
 
 
 def _symbol_of(option: str) -> str:
@@ -120,4 +123,4 @@ def _map(option: str, value: Any, visit: Callable[[str, float], Any]) -> Any:
     if isinstance(value, list | tuple):
         parts = (_map(f"{option}[{i}]", part, visit) for i, part in enumerate(value))
         return type(value)(parts)
-    return visit(_symbol_of(option), value) if _is_rate(value) else value
+    return visit(_symbol_of(option), float(value)) if _is_rate(option, value) else value

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from ..theory.catalogue import claims
 from ..theory.faithful import paper_of
@@ -57,6 +58,23 @@ class _OnRule:
     problem: str = ""
     proved: bool = False
     case: Case | None = None
+
+
+class _Used(Mapping[str, Fraction]):
+    """A point that notes which of its coordinates were asked for: those are the witness."""
+
+    def __init__(self, point: Point) -> None:
+        self.point, self.names = point, set[str]()
+
+    def __getitem__(self, name: str) -> Fraction:
+        self.names.add(name)
+        return self.point[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.point)
+
+    def __len__(self) -> int:
+        return len(self.point)
 
 
 @dataclass
@@ -176,9 +194,10 @@ class Judge:
         if case.runs is None:
             return None, ""
         for point in itertools.islice(case.runs.over, budget):
-            excess = excess_at(case.runs.excess, rule.run, point)
+            used = _Used(point)
+            excess = excess_at(case.runs.excess, rule.run, used)
             if excess is not None and excess.certainly_positive():
-                return Witness(point, str(excess)), ""
+                return Witness({n: point[n] for n in point if n in used.names}, str(excess)), ""
         return None, ""
 
     def _trust(self, case: Case) -> str:

@@ -160,7 +160,12 @@ def unrolled(recipe: Recipe, steps: int) -> dict[str, sp.Expr]:
 
 
 def _survey(recipe: Recipe) -> tuple[str | None, list[str]]:
-    """Find the state entries of a plain run, and which of them counts steps."""
+    """Find the state entries of a plain run, and which of them counts steps.
+
+    Raises:
+        LiftError: the optimizer cannot be built with the numbers it was given, or does not step.
+    """
+    _Bench(recipe, recipe.symbols(), symbolic=False)  # with the user's own numbers
     bench = _Bench(recipe, VALUE_SETS[0], symbolic=False)
     history = []
     for k in range(3):
@@ -176,6 +181,8 @@ def _survey(recipe: Recipe) -> tuple[str | None, list[str]]:
                 "does not follow"
             )
         history.append({n: _number(v) for n, v in bench.entries().items()})
+    if "x" in history[-1]:
+        raise LiftError(f"{bench.name} calls a state entry 'x', which is the parameter's name here")
     counters = [n for n in history[-1] if [h.get(n) for h in history] == [1.0, 2.0, 3.0]]
     return (counters[0] if counters else None), [n for n in history[-1] if n not in counters]
 
@@ -348,7 +355,7 @@ def _in_order(lines: Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
 def _symbolic_entry(name: str, value: Any, counter: str | None, tail: str, shadow: Shadow) -> Any:
     if isinstance(value, bool) or not isinstance(value, torch.Tensor | int | float):
         return value
-    formula = sym.t - 1 if name == counter else sym.symbol(sym.safe(name) + tail)
+    formula = sym.t - 1 if name == counter else sym.symbol(sym.state_name(name) + tail)
     if isinstance(value, torch.Tensor):
         copy = value.detach().clone()
         shadow.put(copy, formula)

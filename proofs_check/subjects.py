@@ -9,6 +9,7 @@ import ast
 import difflib
 import hashlib
 import importlib
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -148,6 +149,9 @@ def builtin() -> dict[str, Subject]:
     return {s.id: s for s in out}
 
 
+_NO_NUMBERS = ("nan", "inf", "infinity")
+
+
 def parse_option(text: str) -> tuple[str, Any]:
     """Read ``name=value``, the value as a Python literal where it is one.
 
@@ -158,9 +162,12 @@ def parse_option(text: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise UnknownSubject(f"an option is written NAME=VALUE, not {text!r}")
     try:
-        return name.strip(), ast.literal_eval(value)
+        read = ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        return name.strip(), value
+        read = float(value) if value.strip().lower().lstrip("+-") in _NO_NUMBERS else value
+    if isinstance(read, float) and not math.isfinite(read):
+        raise UnknownSubject(f"the option {name.strip()} is {value}; give it a finite number")
+    return name.strip(), read
 
 
 def resolve(text: str, options: Iterable[str] = (), against: str = "") -> Subject:

@@ -129,7 +129,7 @@ def code_is_paper(rule: Rule) -> Case | None:
     def excess(run: Run, p: Point) -> Interval:
         start, gaps = Fraction(2), []
         for steps in (1, 2, 3):
-            gradients = [p["g1"], p["g2"], p["g3"]][:steps]
+            gradients = [p[f"g{k}"] for k in range(1, steps + 1)]
             filled = {**paper.fill(p), **rule.fill(p)}
             gaps.append(abs(run(filled, gradients, start).x[-1]
                             - paper.run(filled, gradients, start).x[-1]))  # fmt: skip

@@ -85,14 +85,20 @@ def symbol(name: str, domain: str | None = None) -> sp.Symbol:
     return sp.Symbol(name, **MEANING[domain or DOMAINS.get(name, "real")][1])
 
 
+def state_name(name: str) -> str:
+    """Return the symbol's name for a state entry, apart from those of the hyper-parameters."""
+    cleaned = safe(name)
+    return f"{cleaned}_state" if cleaned in DOMAINS or cleaned == "g" else cleaned
+
+
 def old(name: str) -> sp.Symbol:
     """Return the symbol for the value of a state entry before the step."""
-    return symbol(safe(name))
+    return sp.Symbol(state_name(name), real=True)
 
 
 def new(name: str) -> sp.Symbol:
     """Return the symbol for its value after the step, as ``m_t`` is to ``m_{t-1}``."""
-    return sp.Symbol(f"{safe(name)}_new", real=True)
+    return sp.Symbol(f"{state_name(name)}_new", real=True)
 
 
 def describe(symbols: Iterable[Any], extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,0 +1,176 @@
+"""`adamproof check`: judge, compare with the ledger, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .errors import UsageError
+from .proofs_check import ledger, report
+from .proofs_check.judge import SAME_RULE, Judge
+from .proofs_check.subjects import Subject, UnknownSubject, builtin, nearest, resolve
+from .proofs_check.symbolic import LiftError
+from .theory.catalogue import claims
+from .theory.records import Claim, Finding, Verdict
+
+
+def device_or_fail(device: str) -> str:
+    """Return the device if tensors can live there.
+
+    Raises:
+        UsageError: it is no device, or this torch cannot use it.
+    """
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"{device!r} is no device; write cpu, cuda or cuda:0") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        built = "is built without CUDA" if torch.version.cuda is None else "sees no CUDA device"
+        raise UsageError(f"this torch {built}; leave --device away, or install a CUDA build")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"no tensor can be put on {device!r}: {reason}") from None
+    return device
+
+
+def claim_or_fail(name: str) -> Claim:
+    """Return the claim of that id.
+
+    Raises:
+        UsageError: there is none; the message names the nearest.
+    """
+    known = claims()
+    if name not in known:
+        raise UsageError(f"there is no claim {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def subject_or_fail(text: str, options: Sequence[str] = (), against: str = "") -> Subject:
+    """Return the subject, lifted.
+
+    Raises:
+        UsageError: it cannot be found, built, run or lifted.
+    """
+    try:
+        subject = resolve(text, options, against)
+        _ = subject.rule
+    except (UnknownSubject, LiftError) as error:
+        raise UsageError(str(error)) from error
+    return subject
+
+
+def check(
+    *,
+    claim_ids: Sequence[str],
+    subject_ids: Sequence[str],
+    family: str,
+    options: Sequence[str],
+    against: str,
+    device: str,
+    as_json: bool,
+    junit: Path | None,
+    update: bool,
+    everything: bool,
+) -> int:
+    """Run the check and return the exit status.
+
+    Raises:
+        UsageError: an argument is wrong, or a file cannot be read or written.
+    """
+    device_or_fail(device)
+    chosen = [claim_or_fail(c) for c in claim_ids] or list(claims().values())
+    if family:
+        families = sorted({c.family for c in claims().values()})
+        if family not in families:
+            raise UsageError(f"there is no family {family!r}; {nearest(family, families)}")
+        chosen = [c for c in chosen if c.family == family]
+    if (options or against) and not subject_ids:
+        raise UsageError("--option and --against describe a subject: name it with --subject")
+    complete = not (claim_ids or subject_ids or family)
+    if update and not complete:
+        raise UsageError("--update-ledger records everything; leave the other filters away")
+    if junit is not None and not junit.resolve().parent.is_dir():
+        raise UsageError(f"the folder of {junit} does not exist; create it first")
+    try:
+        rows = {} if update else ledger.load()
+    except ledger.LedgerError as error:
+        raise UsageError(str(error)) from error
+    subjects = [subject_or_fail(s, options, against) for s in subject_ids]
+    findings = _judge(subjects or list(builtin().values()), chosen, device)
+    if subject_ids and not [c for c in chosen if c.about == "mathematics" and claim_ids]:
+        findings = [f for f in findings if f.subject != "mathematics"]
+    return _outcome(findings, subjects, rows, complete, as_json, junit, update, everything)
+
+
+def _judge(subjects: list[Subject], chosen: list[Claim], device: str) -> list[Finding]:
+    """Judge with a progress bar on standard error."""
+    judge = Judge(device=device)
+    columns = (
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    out: list[Finding] = []
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("judging", total=len(subjects) + 1)
+        out += judge.all([], chosen)
+        progress.advance(task)
+        rules = [c for c in chosen if c.about == "rules"]
+        for subject in subjects:
+            progress.update(task, description=report.short(subject.id)[:40])
+            out += judge.all([subject], rules)
+            progress.advance(task)
+    return out
+
+
+def _outcome(
+    findings: list[Finding],
+    subjects: list[Subject],
+    rows: ledger.Rows,
+    complete: bool,
+    as_json: bool,
+    junit: Path | None,
+    update: bool,
+    everything: bool,
+) -> int:
+    console, notes = Console(), Console(stderr=True)
+    own = {s.id for s in subjects if s.kind == "user"}
+    known = [f for f in findings if f.subject not in own]
+    differences, moved = ([], 0) if update else ledger.compare(known, rows, complete=complete)
+    for f in findings:
+        if f.subject in own and f.claim == SAME_RULE and f.verdict is not Verdict.PROVED:
+            found = f"{f.verdict} {f.reason}".strip()
+            differences.append(ledger.Difference(f.claim, f.subject, "proved (--against)", found))
+    if update:
+        ledger.save(findings)
+        notes.print(f"recorded {len(findings)} findings in {ledger.PATH.name}", highlight=False)
+    if junit is not None:
+        try:
+            report.write_junit(findings, differences, junit)
+        except OSError as error:
+            raise UsageError(f"{junit} cannot be written: {error.strerror}") from error
+    if as_json:
+        print(report.as_json(findings))
+    else:
+        console.print(report.table(findings, limit=10_000 if everything else 4))
+        console.print(report.summary(findings), highlight=False)
+        for f in findings:
+            if f.verdict is Verdict.UNDECIDED:
+                console.print(f"undecided: {f.claim} on {f.subject}: {f.reason}", markup=False)
+            elif f.subject in own and f.witness is not None and f.claim == SAME_RULE:
+                shown = ", ".join(f"{n} = {v}" for n, v in f.witness.point.items())
+                console.print(f"differs from the paper's rule at {shown}", markup=False)
+    if moved:
+        notes.print(f"note: {moved} code hashes moved since the ledger was written (another version "
+                    "or an edited file); the verdicts above were judged anew", highlight=False)  # fmt: skip
+    for difference in differences:
+        notes.print(f"differs: {difference}", highlight=False, markup=False)
+    return 1 if differences else 0

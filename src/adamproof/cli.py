@@ -1,0 +1,150 @@
+"""The command line.  Heavy imports happen inside the commands, so that ``--help`` is quick.
+
+Exit status: 0 as expected, 1 a verdict differs, 2 the command cannot be carried out.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .errors import UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Prove or refute what people say about Adam, on the code that really runs.",
+    epilog="Add --debug to any command for a traceback.",
+)
+
+Options = Annotated[
+    Optional[list[str]],  # noqa: UP045  (Typer reads the annotation at run time)
+    typer.Option("--option", "-o", metavar="NAME=VALUE", help="Constructor option of the subject."),
+]
+Device = Annotated[str, typer.Option(help="Where the real optimizers run: cpu, cuda, cuda:1, …")]
+Against = Annotated[str, typer.Option(help="The paper's rule that the subject should run.")]
+
+
+@app.command()
+def check(
+    claim: Annotated[list[str], typer.Option("--claim", help="Only this claim.")] = [],  # noqa: B006
+    subject: Annotated[
+        list[str], typer.Option("--subject", help="Only this subject, or a class module:Class.")
+    ] = [],  # noqa: B006
+    family: Annotated[str, typer.Option(help="Only claims of this family.")] = "",
+    option: Options = None,
+    against: Against = "",
+    device: Device = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    junit: Annotated[Optional[Path], typer.Option(help="Write JUnit XML there.")] = None,  # noqa: UP045
+    update_ledger: Annotated[
+        bool, typer.Option("--update-ledger", help="Record what was found.")
+    ] = False,
+    all_subjects: Annotated[
+        bool, typer.Option("--all", help="Name every subject in the table.")
+    ] = False,
+) -> None:
+    """Judge the claims, and compare every verdict with the recorded one."""
+    from .checking import check as run
+
+    raise typer.Exit(
+        run(
+            claim_ids=claim,
+            subject_ids=subject,
+            family=family,
+            options=option or [],
+            against=against,
+            device=device,
+            as_json=json,
+            junit=junit,
+            update=update_ledger,
+            everything=all_subjects,
+        )
+    )
+
+
+@app.command()
+def lift(
+    subject: Annotated[str, typer.Argument(help="A class module:Class, such as torch.optim:AdamW.")],
+    option: Options = None,
+    unroll: Annotated[int, typer.Option(help="Unroll this many steps from the start.")] = 0,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print formulas that SymPy reads.")] = False,
+    against: Against = "",
+) -> None:
+    """Print the update rule that an optimizer really runs."""
+    from .lifting import show
+
+    raise typer.Exit(
+        show(subject, option or [], unroll=unroll, latex=latex, as_json=json, against=against)
+    )
+
+
+@app.command()
+def explain(
+    claim: Annotated[str, typer.Argument(help="The id of a claim.")],
+    subject: Annotated[str, typer.Option("--subject", help="The rule to derive it for.")] = "",
+) -> None:
+    """Print a claim: statement, derivation or witness, repair, source."""
+    from .explaining import explain as run
+
+    raise typer.Exit(run(claim, subject))
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A counterexample.")] = "",
+    steps: Annotated[Optional[int], typer.Option(help="Steps of the long run.")] = None,  # noqa: UP045
+    plot: Annotated[Optional[Path], typer.Option(help="Draw a picture there.")] = None,  # noqa: UP045
+    device: Device = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
+    list_them: Annotated[bool, typer.Option("--list", help="List the counterexamples.")] = False,
+) -> None:
+    """Replay a counterexample: exact evidence, the runs side by side, a picture."""
+    from .reproduce import listing
+    from .reproduce import reproduce as run
+
+    if list_them or not name:
+        raise typer.Exit(listing())
+    raise typer.Exit(run(name, steps=steps, plot=plot, device=device, as_json=json))
+
+
+def main() -> None:
+    """Run the command line; every failure is one sentence and a status."""
+    debug = "--debug" in sys.argv
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        status = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        _fail("interrupted; nothing was changed")
+    except Exception as error:
+        if debug:
+            raise
+        _fail(_sentence(error))
+    else:
+        sys.exit(status or 0)
+
+
+def _sentence(error: Exception) -> str:
+    """Return what went wrong, in one sentence."""
+    import click
+
+    if isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, click.exceptions.Abort):
+        return "interrupted; nothing was changed"
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+
+
+def _fail(message: str) -> None:
+    text = " ".join(message.split())
+    print(f"adamproof: {text}", file=sys.stderr)
+    sys.exit(2)
