@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -21,42 +22,47 @@ _STYLE = {
     Verdict.UNDECIDED: "yellow",
 }
 _MARK = {Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.UNDECIDED: "?"}
-_PREFIXES = (("torch.optim:", "torch "), ("adamproof.optimizers:", "ours "), ("paper:", "paper "))
+_ORIGINS = {"torch.optim:": "torch", "adamproof.optimizers:": "ours", "paper:": "paper"}
 
 
 def short(subject: str) -> str:
-    """Return a subject as the table shows it: ``torch Adam(amsgrad=True)``."""
-    for prefix, word in _PREFIXES:
+    """Return a subject as a table shows it: ``torch Adam(amsgrad)``, ``ours AMSGrad(after_max)``."""
+    for prefix, word in _ORIGINS.items():
         if subject.startswith(prefix):
-            return word + subject.removeprefix(prefix)
+            name, bracket, inside = subject.removeprefix(prefix).partition("(")
+            words = [_option(o) for o in inside.rstrip(")").split(", ")] if bracket else []
+            return f"{word} {name}({', '.join(words)})" if words else f"{word} {name}"
     return subject
 
 
+def _option(text: str) -> str:
+    name, _, value = text.partition("=")
+    return value.strip("'") if value.startswith("'") else name
+
+
 def grouped(subjects: Sequence[str], limit: int) -> str:
-    """Return the subjects by origin, single- and multi-tensor forms together, at most ``limit``."""
+    """Return the subjects by origin, a line each, at most ``limit`` names a line.
+
+    The single- and the multi-tensor form of a class, and our reference and shipped forms, go under
+    one name.
+    """
     parts: dict[str, list[str]] = {}
     for subject in subjects:
         origin, _, name = short(subject).partition(" ")
-        if not name:
-            origin, name = "", origin
+        name = name.replace(", foreach", "").replace("(foreach)", "").replace("Reference", "")
         parts.setdefault(origin, []).append(name)
     lines = []
     for origin, names in parts.items():
-        kept = list(dict.fromkeys(_plain_form(n) for n in names))
-        more = f" and {len(kept) - limit} more" if len(kept) > limit else ""
-        lines.append(f"{origin} {', '.join(kept[:limit])}{more}".strip())
+        kept = list(dict.fromkeys(names))
+        more = f" +{len(kept) - limit}" if len(kept) > limit else ""
+        lines.append(f"{origin}: {', '.join(kept[:limit])}{more}" if kept[0] else origin)
     return "\n".join(lines)
 
 
-def _plain_form(name: str) -> str:
-    name = name.replace(", foreach=True", "").replace("(foreach=True)", "")
-    return name.replace("Reference", "")
-
-
-def table(findings: Sequence[Finding], *, limit: int = 4, width: int | None = None) -> Table:
+def table(findings: Sequence[Finding], *, limit: int = 3, width: int | None = None) -> Table:
     """Return the table of claims × subjects, subjects of one verdict and level on one row."""
-    shown = Table(title="Claims × subjects", expand=False, width=width, pad_edge=False)
-    shown.add_column("claim", style="bold", overflow="fold")
+    shown = Table(title="Claims × subjects", box=box.SIMPLE_HEAD, width=width, pad_edge=False)
+    shown.add_column("claim", style="bold", no_wrap=True)
     shown.add_column("verdict", no_wrap=True)
     shown.add_column("level", no_wrap=True)
     shown.add_column("n", justify="right")
@@ -69,7 +75,6 @@ def table(findings: Sequence[Finding], *, limit: int = 4, width: int | None = No
                 rows.setdefault((f.verdict, str(f.level or "—")), []).append(f.subject)
         if rows and claim.family != family:
             family = claim.family
-            shown.add_section()
             shown.add_row(Text(family.upper(), style="dim"), "", "", "", "")
         for index, ((verdict, level), subjects) in enumerate(rows.items()):
             style = _STYLE[verdict]

@@ -15,6 +15,9 @@ from functools import cache
 from .records import Case, Claim, Point, Source
 from .rule import Rule
 
+#: The order in which families are shown; others come after them.
+FAMILIES = ("faithfulness", "bias correction", "step size", "weight decay", "AMSGrad")
+
 _CLAIMS: dict[str, Claim] = {}
 Judge = Callable[[Rule], Case | None]
 
@@ -45,11 +48,12 @@ def claim(
 
 @cache
 def claims() -> dict[str, Claim]:
-    """Return every claim, by id, in the order of files and lines."""
+    """Return every claim, by id, family by family."""
     package = __name__.rpartition(".")[0]
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
-    return dict(_CLAIMS)
+    families = dict.fromkeys((*FAMILIES, *(c.family for c in _CLAIMS.values())))
+    return {c.id: c for f in families for c in _CLAIMS.values() if c.family == f}
 
 
 def grid(**choices: str) -> list[Point]:

@@ -12,7 +12,7 @@ from .identity import Budget, Checker, Unsupported
 from .interval import Interval
 from .lemmas import bernoulli
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
-from .roles import Quotient, first_moment, quotient, second_moment
+from .roles import Quotient, first_moment, quotient, same, second_moment
 from .rule import Rule
 from .rules import named
 from .sources import FOLKLORE, HERE, KB15
@@ -110,7 +110,7 @@ def cauchy_schwarz(rule: Rule) -> tuple[Step, ...]:
     m, v = first_moment(rule), second_moment(rule)
     assert m is not None and v is not None
     c = symbol("C", "positive")
-    domains = {"C": "positive", beta1.name: "unit", beta2.name: "positive"}
+    domains = {"C": "positive"}
     following = beta1**2 / beta2 * c + (1 - beta1) ** 2 / (1 - beta2)
     m_new, v_new = rule.late.new[m.name], rule.late.new[v.name]
     lower = v_new.xreplace({v.old: m.old**2 / c})
@@ -126,7 +126,7 @@ def cauchy_schwarz(rule: Rule) -> tuple[Step, ...]:
         Step("C_(t+1)·v_(t+1) − m_(t+1)² with v_t = m_t²/C_t is a square over C·β2·(1−β2)",
              Identity(following * lower - m_new**2, excess.xreplace(at), domains),
              "Cauchy–Schwarz, written as the square that it leaves"),
-        Step("which is ≥ 0", Holds(ge(excess, 0), (gt(1, beta2), gt(beta2, 0)), domains), "a square"),
+        Step("which is ≥ 0", Holds(ge(excess, 0), (), domains), "a square over what is > 0"),
         Step("and v_(t+1) grows with v_t, so m_t² ≤ C_t·v_t for every t",
              Identity(v_new - lower, beta2 * (v.old - m.old**2 / c), domains), "v_t ≥ m_t²/C_t"),
     )  # fmt: skip
@@ -162,31 +162,43 @@ def closed_bound() -> tuple[Step, ...]:
        statement="sup |x_t − x_{t−1}| = α·√(C_t(1−β2^t))/(1−β1^t), C_t = (1−β1)²(1−q^t)/((1−β2)(1−q)), "
                  "q = β1²/β2; reached at g_i = (β1/β2)^(t−i); for every t at most "
                  "α(1−β1)√β2/√((1−β2)(β2−β1²)), its limit, finite iff β1² < β2.",
-       hypotheses="ε ≥ 0, no decay; 0 < β2 < 1; β1² < β2 for the uniform bound.")  # fmt: skip
+       hypotheses="the step without decay; 0 < β2 < 1; ε ≥ 0, and ε = 0 where the bound is reached; "
+                  "β1² < β2 for the uniform bound.")  # fmt: skip
 def step_bound_tight(rule: Rule) -> Case | None:
     """Cauchy–Schwarz by induction on the lifted lines, equality at the maximising sequence."""
     q = adam_like(rule)
-    if q is None or not dominates(rule, q):
+    if q is None or not is_adams(rule, q):
         return None
-    s, c = symbol("s", "positive"), symbol("C", "positive")
+    m, v = first_moment(rule), second_moment(rule)
+    assert m is not None and v is not None
     first = (1 - beta1) ** 2 / (1 - beta2)
-    n = symbol("n", "positive")
+    sum_, c, n = symbol("Σ", "positive"), symbol("C", "positive"), symbol("n", "positive")
+    domains = {"Σ": "positive", "C": "positive", "n": "positive"}
+    r = beta1 / beta2
+    held = {m.old: r * (1 - beta1) * sum_, v.old: r**2 * (1 - beta2) * sum_, g: sp.Integer(1)}
+    longer = q_of(1) * sum_ + 1
 
     def excess(run: Run, p: Point) -> Interval:
-        r, b1, b2 = p["beta1"] ** 2 / p["beta2"], p["beta1"], p["beta2"]
-        c2 = (1 - b1) ** 2 / (1 - b2) * (1 + r)
+        ratio, b1, b2 = p["beta1"] ** 2 / p["beta2"], p["beta1"], p["beta2"]
+        c2 = (1 - b1) ** 2 / (1 - b2) * (1 + ratio)
         bound = Interval.of(c2 * (1 - b2**2)).sqrt() / (1 - b1**2)
         return last_move(run, p) - bound * p["alpha"]
 
-    maximiser = {"S": "positive", "C": "positive"}
     return Case(
         (*cauchy_schwarz(rule), *denominator_step(rule, q), *closed_bound(),
-         Step("g_i = (β1/β2)^(t−i): m_t = (1−β1)S, v_t = (1−β2)S with S = Σ q^k, and m_t² = C_t·v_t",
-              Identity(((1 - beta1) * s) ** 2, first * s * (1 - beta2) * s, maximiser),
-              "β1·(β1/β2) = β2·(β1/β2)² = q: equality, so the bound is reached"),
+         Step("the sequence g_i = (β1/β2)^(t−i): one step later the old state is scaled by β1/β2 "
+              "and a 1 enters; m = (1−β1)·Σ q^k gains a term",
+              Identity(rule.late.new[m.name].xreplace(held), (1 - beta1) * longer, domains),
+              "β1·(β1/β2) = q"),
+         Step("and so does v = (1−β2)·Σ q^k",
+              Identity(rule.late.new[v.name].xreplace(held), (1 - beta2) * longer, domains),
+              "β2·(β1/β2)² = q"),
+         Step("so m_t² = C_t·v_t with C_t = (1−β1)²/(1−β2)·Σ q^k: the bound is reached (ε = 0)",
+              Identity(((1 - beta1) * sum_) ** 2, first * sum_ * (1 - beta2) * sum_, domains),
+              "equality in Cauchy–Schwarz"),
          Step("if q ≥ 1 then C_t ≥ t·(1−β1)²/(1−β2): unbounded",
-              Holds(ge(n * c + first, (t + 1) * first), (ge(n, 1), ge(c, t * first)),
-                    {"n": "positive", "C": "positive"}), "induction; finite iff β1² < β2")),
+              Holds(ge(n * c + first, (t + 1) * first), (ge(n, 1), ge(c, t * first)), domains),
+              "induction, n = q; with (1−β2^t) ≥ 1−β2 no bound holds for all t")),
         control=Holds(ge(first, first * (1 - q_of(2)) / (1 - q_of(1)))),
         runs=Runs(excess, [{**p, "alpha": Fraction(1)} for p in SHORT if p["beta1"]]),
     )  # fmt: skip
@@ -197,11 +209,20 @@ def q_of(power: int) -> Expr:
     return (beta1**2 / beta2) ** power
 
 
-def dominates(rule: Rule, q: Quotient) -> bool:
-    """Whether D_t is √v̂_t + ε, or the root of a maximum that is at least v̂_t, + ε."""
+def is_adams(rule: Rule, q: Quotient) -> bool:
+    """Whether D_t at ε = 0 is √v̂_t itself, not the root of a maximum."""
     v = second_moment(rule)
     assert v is not None
-    return q.denominator.has(v.new) or any(e.has(sp.Max) for e in rule.late.new.values())
+    return same(rule, q.denominator.subs(eps, 0), _root(v.new))
+
+
+def dominates(rule: Rule, q: Quotient) -> bool:
+    """Whether D_t is √v̂_t + ε, or the root of a maximum that is at least v̂_t, + ε."""
+    return is_adams(rule, q) or any(e.has(sp.Max) for e in rule.late.new.values())
+
+
+def _root(v: Expr) -> Expr:
+    return sp.sqrt(v) / sp.sqrt(1 - beta2**t)
 
 
 def denominator_step(rule: Rule, q: Quotient) -> tuple[Step, ...]:
@@ -210,13 +231,14 @@ def denominator_step(rule: Rule, q: Quotient) -> tuple[Step, ...]:
     assert v is not None
     lines = {new(n): rule.late.new[n] for n in rule.initial
              if rule.late.new[n].has(sp.Max)}  # fmt: skip
-    d = q.denominator.xreplace(lines)
+    d, root = q.denominator.xreplace(lines), _root(v.new)
     domains = {v.new.name: "nonnegative", **{old(n).name: "nonnegative" for n in rule.initial}}
-    power = symbol("P", "unit")
+    if lines:  # z3 knows what a maximum is; it need not know what beta2**t is
+        power = {beta2**t: symbol("P", "unit")}
+        d, root, domains = d.subs(power), root.subs(power), {**domains, "P": "unit"}
     return (
-        Step("D_t ≥ √(v_t/(1−β2^t)), so |x_t − x_(t−1)| ≤ α·|m̂_t|/√v̂_t",
-             Holds(ge(d.subs(beta2**t, power), sp.sqrt(v.new) / sp.sqrt(1 - power)), (),
-                   {**domains, "P": "unit"}), "P stands for β2^t; ε ≥ 0"),
+        Step("D_t ≥ √(v_t/(1−β2^t)), so |x_t − x_(t−1)| ≤ α·|m̂_t|/√v̂_t (decay aside)",
+             Holds(ge(d, root), (), domains), "ε ≥ 0" + (", P = β2^t" if lines else "")),
     )  # fmt: skip
 
 
@@ -227,7 +249,7 @@ def denominator_step(rule: Rule, q: Quotient) -> tuple[Step, ...]:
 def step_at_most_lr_iff(rule: Rule) -> Case | None:
     """The tight bound squared is Σ w_i²/u_i with the two normalised weights; 1 iff they agree."""
     q = adam_like(rule)
-    if q is None or not dominates(rule, q):
+    if q is None or not is_adams(rule, q):
         return None
     w, u, b, c = symbol("w"), symbol("u", "positive"), symbol("b", "unit"), symbol("c", "unit")
     sb, sc = symbol("Sb", "positive"), symbol("Sc", "positive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,7 +142,8 @@ def _outcome(
     update: bool,
     everything: bool,
 ) -> int:
-    console, notes = Console(), Console(stderr=True)
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    notes = Console(stderr=True)
     own = {s.id for s in subjects if s.kind == "user"}
     known = [f for f in findings if f.subject not in own]
     differences, moved = ([], 0) if update else ledger.compare(known, rows, complete=complete)
@@ -160,7 +162,7 @@ def _outcome(
     if as_json:
         print(report.as_json(findings))
     else:
-        console.print(report.table(findings, limit=10_000 if everything else 4))
+        console.print(report.table(findings, limit=10_000 if everything else 3))
         console.print(report.summary(findings), highlight=False)
         for f in findings:
             if f.verdict is Verdict.UNDECIDED:
