@@ -85,9 +85,7 @@ def _shown(verdict: object, level: object) -> str:
     return f"{verdict} ({level})" if level else str(verdict)
 
 
-def compare(
-    findings: Iterable[Finding], rows: Rows, *, complete: bool
-) -> tuple[list[Difference], int]:
+def compare(findings: Iterable[Finding], rows: Rows, *, complete: bool) -> tuple[list[Difference], int]:
     """Return the differences, and how many code hashes moved.
 
     Args:

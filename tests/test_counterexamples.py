@@ -216,6 +216,15 @@ def test_a_wrong_recurrence_is_noticed() -> None:
     assert agreement.text.startswith("within")
 
 
+def test_almost_is_not_equal_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def off_by_a_bit(values: Any) -> Any:
+        return ieee_roots(values) * (1 + 2.0**-51)
+
+    monkeypatch.setattr(compare, "torch_roots", off_by_a_bit)
+    (_, make), *_ = ADAM.implementations()
+    assert not compare.with_optimizer(reddi_period.game(), ADAM, make, "cpu", 300).holds
+
+
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 @pytest.mark.parametrize("fused", [True, False])
 def test_python_loops_equal_compiled_loops(method: Method, fused: bool) -> None:

@@ -13,7 +13,7 @@ from .records import Analysis, Case, Ground, Holds, Identity, Point, Run, Runs, 
 from .roles import Average, averages, first_moment, quotient, same, second_moment
 from .rule import Rule
 from .sources import FOLKLORE, HERE, KB15, Z20
-from .symbols import beta1, beta2, eq, eps, g, ge, gt, new, old, symbol, t, x
+from .symbols import beta1, beta2, eps, eq, g, ge, gt, new, old, symbol, t, x
 
 FAMILY = "bias correction"
 DEFAULTS = {"beta1": Fraction(9, 10), "beta2": Fraction(999, 1000)}
@@ -136,7 +136,7 @@ def _ratio_squared(k: int) -> sp.Rational:
     return sp.Rational(value.numerator, value.denominator)
 
 
-def _first(holds: "object", low: int, high: int) -> int:
+def _first(holds: object, low: int, high: int) -> int:
     """Return the first k in (low, high] with holds(k), for a condition that switches once."""
     while high - low > 1:
         middle = (low + high) // 2
@@ -211,9 +211,7 @@ def uncorrected_thirty_times(rule: Rule) -> Case | None:
     """The same step; thirty times holds only when m is corrected and v is not."""
     if not _uncorrected(rule):
         return None
-    return Case(
-        runs=Runs(lambda run, p: 30 * p["alpha"] - _default_first_step(run, p), AT_DEFAULTS)
-    )
+    return Case(runs=Runs(lambda run, p: 30 * p["alpha"] - _default_first_step(run, p), AT_DEFAULTS))
 
 
 @claim("uncorrected-first-step", family=FAMILY, source=HERE,
@@ -242,7 +240,7 @@ def uncorrected_first_step(rule: Rule) -> Case | None:
          Step("while r_1 < 4 at the default betas", Ground(gt(16, _ratio_squared(1))), "not thirty"),
          Step(f"r_t peaks at t = {peak} with r_t ≈ {float(_ratio_squared(peak)) ** 0.5:.4f}",
               Ground(gt(_ratio_squared(peak), sp.Rational(tail.numerator, tail.denominator))),
-              f"all t < 200 compared exactly; from 200 on r_t² ≤ 1/(1−β2^200) is smaller")),
+              "all t < 200 compared exactly; from 200 on r_t² ≤ 1/(1−β2^200) is smaller")),
         control=Holds(gt(1, r1**2)),
     )  # fmt: skip
 
@@ -453,15 +451,20 @@ def adabelief_factor(rule: Rule) -> Case | None:
        hypotheses="the parameters make the distribution proper.")  # fmt: skip
 def moments_from_mgf(rule: Rule) -> Case | None:
     """Finite support by linearity, exactly; the others by SymPy's integrals and limits."""
-    s, p, y = symbol("s"), symbol("p", "unit"), symbol("y")
+    s, c, k = symbol("s", "positive"), symbol("c", "positive"), symbol("k", "positive")
+    p, y = symbol("p", "unit"), symbol("y")
     a, b = symbol("a", "positive"), symbol("b", "positive")
-    densities = {
-        "Gaussian": (sp.exp(-((x - y) ** 2) / (2 * b**2)) / (b * sp.sqrt(2 * sp.pi)), -sp.oo, sp.oo,
-                     sp.exp(y * s + b**2 * s**2 / 2)),
-        "uniform on [0, a]": (1 / a, 0, a, (sp.exp(a * s) - 1) / (a * s)),
-        "gamma(2, b)": (x * sp.exp(-x / b) / b**2, 0, sp.oo, 1 / (1 - b * s) ** 2),
-        "Laplace(b)": (sp.exp(-sp.Abs(x) / b) / (2 * b), -sp.oo, sp.oo, 1 / (1 - b**2 * s**2)),
-    }  # fmt: skip
+    bell = sp.exp(-((x - y) ** 2) / (2 * b**2)) / (b * sp.sqrt(2 * sp.pi))
+    gamma = x ** (k - 1) * sp.exp(-x / b) / (b**k * sp.gamma(k))
+    half, other = sp.exp(-x / b) / (2 * b), sp.exp(x / b) / (2 * b)
+    everywhere, right, left = (-sp.oo, sp.oo), (0, sp.oo), (-sp.oo, 0)
+    # distribution: its pieces (density, where), and the moment generating function
+    known = {
+        "Gaussian": ([(bell, everywhere)], sp.exp(y * s + b**2 * s**2 / 2)),
+        "uniform on [0, a]": ([(1 / a, (0, a))], (sp.exp(a * s) - 1) / (a * s)),
+        "gamma(k, b)": ([(gamma, right)], (1 - b * s) ** (-k)),
+        "Laplace(b)": ([(half, right), (other, left)], 1 / (1 - b**2 * s**2)),
+    }
     atom = p * sp.exp(s * y)
     steps = [
         Step("finite support, each atom: d/ds p·e^(s·y) at 0 is p·y",
@@ -469,13 +472,22 @@ def moments_from_mgf(rule: Rule) -> Case | None:
         Step("and the second derivative is p·y²",
              Identity(sp.diff(atom, s, 2).subs(s, 0), p * y**2, {"p": "unit"}), "Bernoulli too"),
     ]  # fmt: skip
-    for name, (density, low, high, mgf) in densities.items():
-        for k, word in ((1, "slope"), (2, "curvature")):
-            moment = sp.Integral(x**k * density, (x, low, high)).doit()
-            steps.append(Step(f"{name}: {word} of M at 0 is E X^{k}",
-                              Analysis(sp.Limit(sp.diff(mgf, s, k), s, 0), sp.simplify(moment)),
-                              "moment by integration, M by its closed form"))  # fmt: skip
-    gauss = densities["Gaussian"][3]
+    for name, (pieces, mgf) in known.items():
+        near = {b: 1 / (s + c)} if name in ("gamma(k, b)", "Laplace(b)") else {}
+        total = sum(
+            sp.Integral(sp.simplify((sp.exp(s * x) * f).subs(near)), (x, *on)) for f, on in pieces
+        )
+        steps.append(
+            Step(
+                f"{name}: M(s) = E e^(sX)",
+                Analysis(total, mgf.subs(near)),
+                "s < 1/b written as 1/b = s + c" if near else "for every s > 0",
+            )
+        )
+        for n, word in ((1, "slope"), (2, "curvature")):
+            moment = sum(sp.Integral(x**n * f, (x, *on)) for f, on in pieces).doit()
+            steps.append(Step(f"{name}: the {word} of M at 0 is E X^{n}",
+                              Analysis(sp.Limit(sp.diff(mgf, s, n), s, 0), sp.simplify(moment)),
+                              "the moment by integration"))  # fmt: skip
+    gauss = known["Gaussian"][1]
     return Case(tuple(steps), control=Analysis(sp.Limit(sp.diff(gauss, s, 2), s, 0), b**2))
-
-

@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from itertools import product
 from fractions import Fraction
 from functools import cache
+from itertools import product
 
 from .records import Case, Claim, Point, Source
 from .rule import Rule
@@ -38,9 +38,7 @@ def claim(
     def register(judge: Judge) -> Judge:
         if id in _CLAIMS:
             raise ValueError(f"there are two claims with the id {id!r}")
-        _CLAIMS[id] = Claim(
-            id, family, says, statement, source, judge, hypotheses, repaired_by, about
-        )
+        _CLAIMS[id] = Claim(id, family, says, statement, source, judge, hypotheses, repaired_by, about)
         return judge
 
     return register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from itertools import permutations
 
 import sympy as sp
@@ -24,7 +24,7 @@ RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 1", beta1="1/2 3/4", beta2="
             lambda_="1/4", mu="1/2", alpha="1")  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def paper_of(name: str) -> Rule:
     """Return the paper's rule of that name, made once."""
     return replace(named(name), against=name)
@@ -85,8 +85,7 @@ def unclamped(rule: Rule) -> tuple[Rule, tuple[Step, ...]]:
              "so v_t − a_t² ≥ 0 for every t by induction, and max(0, ·) of it changes nothing"),
     )  # fmt: skip
     regimes = tuple(
-        Regime({n: e.xreplace({clamp: gap}) for n, e in r.new.items()}, r.when)
-        for r in rule.regimes
+        Regime({n: e.xreplace({clamp: gap}) for n, e in r.new.items()}, r.when) for r in rule.regimes
     )
     return replace(rule, regimes=regimes), steps
 
@@ -144,5 +143,3 @@ def code_is_paper(rule: Rule) -> Case | None:
         control=Identity(expand(ours.late.new)["x"] if late.free_symbols else late, twice),
         runs=Runs(excess, RUNS),
     )
-
-

@@ -139,9 +139,7 @@ class Trace(Protocol):
 class Run(Protocol):
     """Runs a rule: exactly on paper, or in floating point on the real optimizer."""
 
-    def __call__(
-        self, point: Point, g: Sequence[Fraction | Interval], x: Fraction = ..., /
-    ) -> Trace:
+    def __call__(self, point: Point, g: Sequence[Fraction | Interval], x: Fraction = ..., /) -> Trace:
         """Return the trace of ``len(g)`` steps from ``x`` with hyper-parameters from ``point``."""
         ...
 

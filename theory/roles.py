@@ -8,7 +8,7 @@ confirms each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import sympy as sp
 
@@ -45,7 +45,7 @@ def same(rule: Rule, a: Expr, b: Expr) -> bool:
         return False
 
 
-@lru_cache(maxsize=None)
+@cache
 def averages(rule: Rule) -> tuple[Average, ...]:
     """Return every exponential moving average that the rule keeps from a zero start."""
     found = []
@@ -68,7 +68,7 @@ def _average_of(rule: Rule, name: str, new: Expr, old: sp.Symbol) -> Average | N
     return Average(name, beta, entered)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _moments(rule: Rule) -> tuple[Average | None, Average | None]:
     kept = averages(rule)
     first = next((a for a in kept if _is_gradient(a.input)), None)
@@ -109,7 +109,7 @@ class Quotient:
     kept: Expr
 
 
-@lru_cache(maxsize=None)
+@cache
 def quotient(rule: Rule) -> Quotient | None:
     """Read the effective denominator D_t off the formula of x.
 

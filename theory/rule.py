@@ -240,9 +240,7 @@ def _certainly(kind: str, a: Any, b: Any) -> bool:
 
 def _guard(when: Sequence[Expr], arithmetic: Arithmetic) -> Callable[[Mapping[str, Any]], bool]:
     """Return whether all conditions hold at an environment; an undecided one raises."""
-    parts = [
-        (_NAMES[type(c)], compiled({"lhs": c.lhs, "rhs": c.rhs}, arithmetic)) for c in when
-    ]
+    parts = [(_NAMES[type(c)], compiled({"lhs": c.lhs, "rhs": c.rhs}, arithmetic)) for c in when]
 
     def holds(env: Mapping[str, Any]) -> bool:
         for kind, run in parts:

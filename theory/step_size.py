@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 
 import sympy as sp
 
@@ -15,7 +15,7 @@ from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import Quotient, first_moment, quotient, same, second_moment
 from .rule import Rule
 from .rules import named
-from .sources import FOLKLORE, HERE, KB15
+from .sources import HERE, KB15
 from .symbols import alpha, beta1, beta2, eps, g, ge, gt, new, old, symbol, t, x
 
 FAMILY = "step size"
@@ -108,7 +108,8 @@ def kb_step_bound(rule: Rule) -> Case | None:
 def cauchy_schwarz(rule: Rule) -> tuple[Step, ...]:
     """m_t² ≤ C_t v_t with C_t = β1²/β2·C_{t−1} + (1−β1)²/(1−β2), C_0 = 0, from the rule's lines."""
     m, v = first_moment(rule), second_moment(rule)
-    assert m is not None and v is not None
+    assert m is not None
+    assert v is not None
     c = symbol("C", "positive")
     domains = {"C": "positive"}
     following = beta1**2 / beta2 * c + (1 - beta1) ** 2 / (1 - beta2)
@@ -170,7 +171,8 @@ def step_bound_tight(rule: Rule) -> Case | None:
     if q is None or not is_adams(rule, q):
         return None
     m, v = first_moment(rule), second_moment(rule)
-    assert m is not None and v is not None
+    assert m is not None
+    assert v is not None
     first = (1 - beta1) ** 2 / (1 - beta2)
     sum_, c, n = symbol("Σ", "positive"), symbol("C", "positive"), symbol("n", "positive")
     domains = {"Σ": "positive", "C": "positive", "n": "positive"}
@@ -291,7 +293,7 @@ def _scaled(rule: Rule, line: Expr, degrees: dict[str, int], power: int) -> bool
         return False
 
 
-@lru_cache(maxsize=None)
+@cache
 def _degrees(rule: Rule) -> dict[str, int] | None:
     """Return how each state entry scales with the gradient (0, 1 or 2), or None if one does not."""
     if rule.only is None or any(e.has(x) for n, e in rule.late.new.items() if n != "x"):
@@ -344,9 +346,7 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
              "induction: zero start, then each step") for n, d in degrees.items()
     ]  # fmt: skip
     moved = lines["x"].subs(up, simultaneous=True)
-    steps.append(
-        Step("x moves the same", Identity(moved, lines["x"], domains), "the factors c cancel")
-    )
+    steps.append(Step("x moves the same", Identity(moved, lines["x"], domains), "the factors c cancel"))
     whole = rule.transition()["x"]
     plain = whole.subs({k: v for k, v in up.items() if k != eps}, simultaneous=True)
 

@@ -204,7 +204,7 @@ ZERO = Fraction(0)
                  "αλ·(bias-corrected average of x)/D.",
        hypotheses="D fixed (not a function of λ).")  # fmt: skip
 def l2_decay_frozen(rule: Rule) -> Case | None:
-    """m splits into a gradient part and λ times an average of x."""
+    """M splits into a gradient part and λ times an average of x."""
     q, m = _l2(rule), first_moment(rule)
     if q is None or m is None:
         return None
@@ -281,8 +281,13 @@ def adamw_lambda_conversion(rule: Rule) -> Case | None:
         return None
     paper = (1 - lambda_) * x
     return Case(
-        (Step("(1−α·(λ/α))·x = (1−λ)·x", Identity(q.kept.subs(lambda_, lambda_ / alpha), paper),
-              "λ_code = λ_paper/α"),),
+        (
+            Step(
+                "(1−α·(λ/α))·x = (1−λ)·x",
+                Identity(q.kept.subs(lambda_, lambda_ / alpha), paper),
+                "λ_code = λ_paper/α",
+            ),
+        ),
         control=Identity(q.kept, paper),
     )
 
@@ -397,5 +402,3 @@ def adamw_fixed_point(rule: Rule) -> Case | None:
               sp.Abs(1 - a) * sp.Abs(y), domains), "a geometric sequence")),
         control=Identity(line - fixed, (1 - alpha) * (x - fixed), domains),
     )  # fmt: skip
-
-

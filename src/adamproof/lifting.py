@@ -97,9 +97,7 @@ def _strings(formulas: Mapping[str, sp.Expr]) -> dict[str, str]:
     return {name: str(e) for name, e in formulas.items()}
 
 
-def _print(
-    subject: Subject, lift: Lift, steps: Mapping[str, sp.Expr] | None, latex: bool
-) -> None:
+def _print(subject: Subject, lift: Lift, steps: Mapping[str, sp.Expr] | None, latex: bool) -> None:
     sources = lift.recipe.sources()
     if steps is not None:
         write = formula.latex_expr if latex else formula.unicode_expr
