@@ -8,14 +8,15 @@ The only place that sees both sides, theory/ and optimizers/.  Table of contents
 ``operations``   what each torch operation means
 ``build``        constructing an optimizer with symbolic or plain hyper-parameters
 ``lift``         reads the update rule out of a running optimizer
-``compare``      are two rules the same?  if not, where do they differ first?
 ``subjects``     what is judged: the papers' rules, torch.optim, ours, a user's class
 ``engines``      identity checker, sign certificates, z3, Arb, SymPy: one thin function each
 ``replay``       runs the real optimizer along an exact witness
 ``judge``        claim × subject -> finding
 ``ledger``       the verdicts on record
 ``report``       tables, JSON, JUnit
-``formula``      formulas as a person writes them
+``formula``      the lines of a rule as a person writes them
+``printer``      characters: Unicode and LaTeX
+``arb``, ``smt`` the engines' languages: Arb balls, z3 terms
 ===============  ============================================================================
 """
 

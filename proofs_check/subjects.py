@@ -188,7 +188,7 @@ def resolve(text: str, options: Iterable[str] = (), against: str = "") -> Subjec
     shown = identifier(path, options_all)
     if shown in known and not against:
         return known[shown]
-    if ":" not in path:
+    if ":" not in path or path.startswith("paper:"):
         raise UnknownSubject(
             f"there is no subject {text!r}; {nearest(text, known)}; a class of your own is written "
             "module:Class"

@@ -387,9 +387,10 @@ def eps_hat_conversion(rule: Rule) -> Case | None:
     q = adam_like(rule)
     if q is None or q.kept != x or rule.against != "adam":
         return None
-    other = named("adam-eps-hat").late.new["x"]
-    v = second_moment(rule)
-    assert v is not None
+    m, v = first_moment(rule), second_moment(rule)
+    assert m is not None and v is not None
+    here = {new("exp_avg"): m.new, new("exp_avg_sq"): v.new}
+    other = named("adam-eps-hat").late.new["x"].xreplace(here)
     domains = {v.new.name: "nonnegative"}
     e = symbol("e", "nonnegative")
     root = symbol("r", "positive")

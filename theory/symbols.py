@@ -60,6 +60,7 @@ STATE: dict[str, str] = {
     "exp_avg": "m",
     "exp_avg_sq": "v",
     "max_exp_avg_sq": "u",
+    "exp_avg_var": "s",
     "square_avg": "v",
     "grad_avg": "ḡ",
     "momentum_buffer": "b",

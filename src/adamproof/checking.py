@@ -171,8 +171,9 @@ def _outcome(
                 shown = ", ".join(f"{n} = {v}" for n, v in f.witness.point.items())
                 console.print(f"differs from the paper's rule at {shown}", markup=False)
     if moved:
-        notes.print(f"note: {moved} code hashes moved since the ledger was written (another version "
-                    "or an edited file); the verdicts above were judged anew", highlight=False)  # fmt: skip
+        why = "another version, or an edited file"
+        told = f"note: {moved} code hashes moved since the ledger was written ({why}); judged anew"
+        notes.print(told, highlight=False, soft_wrap=True)
     for difference in differences:
-        notes.print(f"differs: {difference}", highlight=False, markup=False)
+        notes.print(f"differs: {difference}", highlight=False, markup=False, soft_wrap=True)
     return 1 if differences else 0

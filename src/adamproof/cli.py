@@ -128,19 +128,19 @@ def main() -> None:
             raise
         _fail(_sentence(error))
     else:
+        if status == 130:  # what Typer makes of Ctrl-C
+            _fail("interrupted; nothing was changed")
         sys.exit(status or 0)
 
 
 def _sentence(error: Exception) -> str:
     """Return what went wrong, in one sentence."""
-    import click
-
     if isinstance(error, UsageError):
         return str(error)
-    if isinstance(error, click.exceptions.Abort):
+    if isinstance(error, typer.Abort):
         return "interrupted; nothing was changed"
-    if isinstance(error, click.ClickException):
-        return error.format_message()
+    if hasattr(error, "format_message"):  # Typer's own complaints about usage
+        return str(error.format_message())
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
 
 
