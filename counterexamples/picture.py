@@ -40,7 +40,7 @@ def draw(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
     once = {run.method: run for run in reversed(runs)}
     lines = [once[method] for method in dict.fromkeys(run.method for run in runs)]
     figure = Figure(figsize=(9, 6.2), dpi=150)
-    figure.subplots_adjust(left=0.085, right=0.885, top=0.94, bottom=0.17, hspace=0.08)
+    figure.subplots_adjust(left=0.085, right=0.865, top=0.94, bottom=0.17, hspace=0.08)
     figure.suptitle(example.headline, fontsize=12)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for order, (run, (colour, style)) in enumerate(zip(lines, STYLES, strict=False)):

@@ -104,7 +104,7 @@ def replay(steps: int) -> Evidence:
             gap = max(max(abs(f - x.lo), abs(f - x.hi)) for f, x in zip(floats, exact, strict=True))
             gaps.append(f"{float(gap):.1e}")
             if gap > Fraction(1, 10**12):
-                failure = failure or f"{name} leaves the exact run of {method.name} by {gap:.1e}"
+                failure = failure or f"{name} leaves the exact run of {method.name} by {gaps[-1]}"
         rows.append((
             method.name, f"{float(method.eps):g}", f"{float(exact[-1]):+.15f}",
             f"{float(max(x.hi - x.lo for x in exact)):.1e}", ", ".join(gaps) or "-",

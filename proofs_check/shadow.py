@@ -231,16 +231,21 @@ def same(a: sp.Expr, b: sp.Expr) -> bool:
 
 
 def source_of(cls: type) -> str:
-    """Return the source of the module that defines a class, or of the class alone.
+    """Return the source that a class is bound to: its module's, else its functions', else its code.
 
-    Raises:
-        LiftError: neither can be read.
+    A class made in a notebook has functions with a source, but no module with one.
     """
     module: ModuleType | None = inspect.getmodule(cls)
-    for thing in (module, cls):
-        try:
-            if thing is not None:
-                return inspect.getsource(thing)
-        except (OSError, TypeError):
-            continue
-    raise LiftError(f"the source of {cls.__qualname__} cannot be read", "inspect", caller())
+    try:
+        return inspect.getsource(module if module is not None else cls)
+    except (OSError, TypeError):
+        pass
+    parts = []
+    for value in vars(cls).values():
+        function = inspect.unwrap(value) if callable(value) else None
+        if inspect.isfunction(function):
+            try:
+                parts.append(inspect.getsource(function))
+            except (OSError, TypeError):
+                parts.append(function.__code__.co_code.hex())
+    return "\n".join(parts)

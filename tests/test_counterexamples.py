@@ -160,6 +160,16 @@ def test_exact_evidence_says_what_was_enclosed(judged: dict[str, Reproduced]) ->
         assert int(row[exact]) >= 17  # the squares up to 300
 
 
+def test_an_optimizer_that_leaves_the_exact_run_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert reddi_period.replay(12).failure == ""
+    honest = Real.step
+    monkeypatch.setattr(Real, "step", lambda self, g, rate: honest(self, g, rate * (1 + 1e-9)))
+    failure = reddi_period.replay(12).failure
+    assert failure.startswith("torch.optim.Adam leaves the exact run of Adam by ")
+
+
 def test_regret_against_the_definition() -> None:
     losses = reddi_online.game(Fraction(3))
     xs = [Fraction(1), Fraction(1, 2), Fraction(1, 3), Fraction(9)]
@@ -364,6 +374,13 @@ def test_the_shortest_runs_work(steps: int, tmp_path: Path) -> None:
     for name in IDS:
         status, _ = printed(name, steps=steps, plot=tmp_path / "out.svg")
         assert status == 1
+
+
+def test_progress_is_shown_on_a_terminal() -> None:
+    out = io.StringIO()
+    reproduce("reddi-online", steps=3000, console=Console(file=out, force_terminal=True))
+    assert "derivation" in out.getvalue()
+    assert "Adam, no correction" in out.getvalue()
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
