@@ -7,11 +7,30 @@ without the in-place underscore and the ``_foreach_`` prefix; Python's operators
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
 
 Formula = Any
+
+# SymPy takes long to order the arguments of Max and Min, and every run of a lift meets the same ones.
+# Two arguments, never one: the largest element of a tensor couples its coordinates.
+
+
+@lru_cache(maxsize=4096)
+def _larger(a: Formula, b: Formula) -> Formula:
+    return sp.Max(a, b)
+
+
+@lru_cache(maxsize=4096)
+def _smaller(a: Formula, b: Formula) -> Formula:
+    return sp.Min(a, b)
+
+
+def unchanged(a: Formula, *_: Any, **__: Any) -> Formula:
+    """Return the formula itself: what a change of shape or of float type does."""
+    return a
 
 
 def _div(a: Formula, b: Formula, *, rounding_mode: None = None) -> Formula:
@@ -21,8 +40,8 @@ def _div(a: Formula, b: Formula, *, rounding_mode: None = None) -> Formula:
 
 
 def _clamp(a: Formula, min: Formula = None, max: Formula = None) -> Formula:
-    lower = a if min is None else sp.Max(a, min)
-    return lower if max is None else sp.Min(lower, max)
+    lower = a if min is None else _larger(a, min)
+    return lower if max is None else _smaller(lower, max)
 
 
 #: name -> formula of the result; a keyword here is a keyword there.
@@ -46,14 +65,14 @@ ELEMENTWISE: dict[str, Callable[..., Formula]] = {
     "square": lambda a: a**2,
     "reciprocal": lambda a: 1 / a,
     "pow": lambda a, b: a**b,
-    "maximum": sp.Max,
-    "minimum": sp.Min,
-    "max": sp.Max,
-    "min": sp.Min,
+    "maximum": _larger,
+    "minimum": _smaller,
+    "max": _larger,
+    "min": _smaller,
     "clamp": _clamp,
     "clip": _clamp,
-    "clamp_min": lambda a, min: sp.Max(a, min),
-    "clamp_max": lambda a, max: sp.Min(a, max),
+    "clamp_min": lambda a, min: _larger(a, min),
+    "clamp_max": lambda a, max: _smaller(a, max),
     "lerp": lambda a, end, weight: a + weight * (end - a),
     "addcmul": lambda a, b, c, value=1: a + value * b * c,
     "addcdiv": lambda a, b, c, value=1: a + value * b / c,
@@ -86,8 +105,17 @@ REFLECTED: dict[str, Callable[..., Formula]] = {
 #: Change the shape of a one-element tensor, or its dtype among floats, and nothing else.
 SHAPE_ONLY = frozenset(
     "view view_as reshape reshape_as flatten unsqueeze squeeze expand expand_as alias "
-    "to type type_as float double half bfloat16 requires_grad_ cpu cuda".split()
+    "to type_as float double half bfloat16 requires_grad_ cpu cuda".split()
 )
+
+#: Their result does not depend on the numbers in their first argument, which may be unwritten.
+OVERWRITES = frozenset("copy fill zero zeros_like ones_like full_like".split())
+
+#: Make a tensor whose memory is not written yet.
+EMPTY = frozenset("empty empty_like new_empty".split())
+
+#: Turn a tensor into plain numbers; named here for the sake of the message alone.
+NUMBERS = frozenset("__float__ __int__ __bool__ __index__ tolist numpy".split())
 
 #: Make a tensor from a number.
 FACTORIES: dict[str, Callable[..., Formula]] = {
@@ -104,8 +132,7 @@ FACTORIES: dict[str, Callable[..., Formula]] = {
 #: Ask about a tensor or the process, never about the numbers in it.
 METADATA = frozenset(
     """is_complex is_floating_point numel nelement size dim ndimension stride is_contiguous
-    is_same_size get_device element_size data_ptr untyped_storage storage_offset is_inference
-    is_tensor is_neg is_conj is_signed __len__ __hash__ is_grad_enabled set_grad_enabled
+    is_same_size get_device element_size is_inference is_tensor is_neg is_conj is_signed __len__ __hash__ is_grad_enabled set_grad_enabled
     _set_grad_enabled can_cast promote_types result_type get_default_dtype
     _record_function_enter_new _record_function_enter _record_function_exit""".split()
 )
@@ -113,8 +140,8 @@ METADATA = frozenset(
 #: Attributes of a tensor that say nothing of its numbers.
 ATTRIBUTES = frozenset(
     """device dtype layout shape ndim is_sparse is_cuda is_cpu is_mps is_xla is_quantized is_meta
-    is_leaf is_sparse_csr is_mkldnn is_nested is_xpu is_mtia is_maia is_ipu is_vulkan requires_grad
-    grad_fn names itemsize nbytes output_nr _version _backward_hooks retains_grad is_hpu""".split()
+    is_leaf is_sparse_csr is_mkldnn is_nested is_xpu is_mtia is_maia is_ipu is_vulkan is_hpu requires_grad
+    itemsize nbytes""".split()
 )
 #: Attributes that are tensors themselves, whose formula is known by their memory.
 TENSOR_ATTRIBUTES = frozenset("grad data _grad T mT".split())

@@ -4,14 +4,19 @@ A `TorchFunctionMode` sees each torch operation, runs it on the real numbers, an
 the formula that ``operations`` names.  What is not named there stops the lift: no tensor ever exists
 without a formula.
 
-Every tensor has one element, so a formula belongs to a place in memory; views share it.
+Every tensor has one element, so a formula belongs to a place in memory; views share it.  Beside the
+formula stands the number that was there.  A place whose number is another one when it is read, or at
+the end of the step, was written by something that the mode did not see: scripted code, NumPy, another
+thread.  And the numbers themselves go through the table's formula, so that an operation that does
+not do what its name says stops the lift too.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
-from types import ModuleType
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import sympy as sp
@@ -21,57 +26,81 @@ from torch.overrides import TorchFunctionMode
 from ..theory.identity import Budget, Checker, Unsupported
 from ..theory.symbols import DOMAINS
 from . import operations as ops
-from .symbolic import LiftError, SymbolicFloat, caller, exact, plain, stop
+from .symbolic import LiftError, SymbolicFloat, exact, plain, stop
 
 #: A tensor whose memory was not written yet (``empty_like``): reading it stops the lift.
 UNWRITTEN = sp.Symbol("unwritten_memory")
+#: Rounding coarser than this is no small error beside a formula over the reals.
+COARSE = 1e-6
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What the memory of one number holds; ``memory`` keeps it from being given to another."""
+
+    formula: sp.Expr
+    number: float
+    memory: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """An argument of an operation: its formula and its number, or the same thing that is neither."""
+
+    formula: Any
+    number: Any
 
 
 class Shadow(TorchFunctionMode):
     """The mode: holds the formula of every tensor that the code under it touches.
+
+    Attributes:
+        rounding: relative error of the coarsest rounding that was seen beyond float64's.
+        definitions: symbol -> the formula that it was given to, in the order of the code.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._formulas: dict[tuple[int, int], sp.Expr] = {}
-        self._alive: list[torch.Tensor] = []
+        self.rounding = 0.0
+        self.definitions: dict[sp.Symbol, sp.Expr] = {}
+        self._at: dict[tuple[int, int], _Place] = {}
         self._named: dict[sp.Expr, sp.Symbol] = {}
         self._places: dict[tuple[int, int], tuple[sp.Expr, sp.Symbol]] = {}
         self._back: dict[sp.Symbol, sp.Expr] = {}
-        #: symbol -> the formula that it was given to, in the order of the code
-        self.definitions: dict[sp.Symbol, sp.Expr] = {}
+        self._torch_error: Exception | None = None
 
     # -- formulas by memory --------------------------------------------------------------------
-
-    @staticmethod
-    def key(tensor: torch.Tensor) -> tuple[int, int]:
-        """Return the place in memory that the tensor shows."""
-        with torch._C.DisableTorchFunction():
-            return tensor.untyped_storage()._cdata, tensor.storage_offset()
 
     def put(self, tensor: torch.Tensor, formula: Any) -> None:
         """Give a tensor a formula.
 
         Raises:
-            LiftError: the tensor has more than one element.
+            LiftError: the tensor is not one real number, or the formula is none.
         """
         with torch._C.DisableTorchFunction():
-            size = tensor.numel()
-        if size != 1:
-            stop("making a tensor", f"of {size} elements has no meaning for one coordinate")
-        key = self.key(tensor)
-        formula = sp.sympify(formula)
+            dtype, memory = tensor.dtype, tensor.detach()
+        key, number, formula = place_of(tensor), number_of(tensor), sp.sympify(formula)
+        if not isinstance(formula, sp.Expr) or formula.has(sp.Float, sp.zoo, sp.nan, sp.oo, sp.I):
+            stop("making a tensor", f"of {formula} is no exact real number")
+        if formula != UNWRITTEN and not math.isfinite(number):
+            stop("making a tensor", f"of {number} leaves the finite numbers")
+        whole = dtype in (torch.int32, torch.int64) and formula.is_integer
+        if not (dtype.is_floating_point or whole):
+            stop("making a tensor", f"of {dtype} is no real number")
         if self._named:
-            flat = formula.xreplace(self._back)
-            name = self._named.get(flat)
-            if name is None and key in self._places and same(flat, self._places[key][0]):
-                name = self._places[key][1]
-            if name is not None:
-                self._back[name] = flat
-                self.definitions.setdefault(name, formula)
-                formula = name
-        self._formulas[key] = formula
-        self._alive.append(tensor)
+            formula = self._shown(key, formula)
+        self._at[key] = _Place(formula, number, memory)
+
+    def _shown(self, key: tuple[int, int], formula: sp.Expr) -> sp.Expr:
+        flat = formula.xreplace(self._back)
+        name = self._named.get(flat)
+        if name is None and key in self._places and same(flat, self._places[key][0]):
+            name = self._places[key][1]
+        if name is None:
+            return formula
+        self._back[name] = flat
+        self.definitions.setdefault(name, formula)
+        return name
 
     def name_when(self, tensor: torch.Tensor, final: sp.Expr, name: sp.Symbol) -> None:
         """Show a tensor as ``name`` once it holds the formula ``final``, known to be a new state.
@@ -81,25 +110,43 @@ class Shadow(TorchFunctionMode):
         """
         if not final.is_Atom:
             self._named[final] = name
-            self._places[self.key(tensor)] = (final, name)
+            self._places[place_of(tensor)] = (final, name)
 
     def get(self, tensor: torch.Tensor, what: str = "reading a tensor") -> sp.Expr:
         """Return the formula of a tensor.
 
         Raises:
-            LiftError: it has none, because it was made outside the optimizer's step.
+            LiftError: it has none, because it was made outside the optimizer's step, or its memory
+                was written by something that the mode did not see.
         """
-        formula = self._formulas.get(self.key(tensor))
-        if formula is None or formula == UNWRITTEN:
-            stop(what, "meets a tensor whose formula is not known")
-        return formula
+        return self._read(tensor, what).formula
 
-    def _formula(self, value: Any, what: str) -> Any:
+    def _read(self, tensor: torch.Tensor, what: str) -> _Place:
+        place = self._at.get(place_of(tensor))
+        if place is None or place.formula == UNWRITTEN:
+            stop(what, "meets a tensor whose formula is not known")
+        if number_of(tensor) != place.number:
+            stop(what, "meets a tensor that an operation that the lifter did not see has changed")
+        return place
+
+    def settle(self) -> None:
+        """Look at every number once more, after the step.
+
+        Raises:
+            LiftError: one was changed by something that the mode did not see.
+        """
+        for place in self._at.values():
+            if place.formula != UNWRITTEN and number_of(place.memory) != place.number:
+                stop("the step", f"changes the tensor that holds {place.formula} by an operation "
+                                 "that the lifter did not see")  # fmt: skip
+
+    def _operand(self, value: Any, what: str) -> _Operand:
         if isinstance(value, torch.Tensor):
-            return self.get(value, what)
-        if isinstance(value, int | float):
-            return exact(value, what)
-        return value
+            place = self._read(value, what)
+            return _Operand(place.formula, place.number)
+        if isinstance(value, Number):
+            return _Operand(exact(value, what), plain(value))
+        return _Operand(value, value)
 
     # -- the operations ------------------------------------------------------------------------
 
@@ -111,113 +158,184 @@ class Shadow(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Run one torch operation for real and give its result a formula."""
-        kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func)).split(".")[0]
+        try:
+            return self._dispatch(func, name, args, kwargs or {})
+        except LiftError:
+            raise
+        except Exception as error:
+            if error is self._torch_error:  # the optimizer would meet it without the lifter too
+                raise
+            stop(name, f"is beyond the lifter ({type(error).__name__}: {error})")
+
+    def _really(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*plain(args), **plain(kwargs))
+        except Exception as error:
+            self._torch_error = error
+            raise
+
+    def _dispatch(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         if name in ("__get__", "__set__", "__delete__"):
             return self._attribute(func, name, args)
         if name in ops.METADATA:
-            return func(*plain(args), **plain(kwargs))
-        try:
-            return self._operate(func, name, args, kwargs)
-        except TypeError as error:
-            if "argument" not in str(error) and "rounding_mode" not in str(error):
-                raise
-            stop(name, "was called in a way that the lifter has no meaning for")
+            return self._really(func, args, kwargs)
+        if name == "item":
+            place = self._read(args[0], name)
+            return SymbolicFloat(place.number, place.formula)
+        if name.startswith("_foreach_"):
+            return self._foreach(func, name, args, kwargs)
+        if name in ops.EMPTY:
+            result = self._really(func, args, kwargs)
+            self.put(result, UNWRITTEN)
+            return result
+        return self._operate(func, name, args, kwargs)
 
     def _attribute(self, func: Any, kind: str, args: tuple[Any, ...]) -> Any:
         attribute = getattr(func.__self__, "__name__", "?")
         if attribute in ops.ATTRIBUTES or attribute in ops.TENSOR_ATTRIBUTES:
-            return func(*args)
+            return self._really(func, args, {})
         if kind == "__get__" and attribute.startswith("__"):
-            return func(*args)
+            return self._really(func, args, {})
         stop(f"Tensor.{attribute}", "is not modelled")
 
     def _operate(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if name == "item":
-            return SymbolicFloat(float(func(*args)), self.get(args[0], name))
-        if name.startswith("_foreach_"):
-            return self._foreach(func, name, args, kwargs)
-        if name in ops.SHAPE_ONLY:
-            return self._reshape(func, name, args, kwargs)
-        if name in ("empty_like", "empty", "new_empty"):
-            return self._result(func(*plain(args), **plain(kwargs)), UNWRITTEN)
+        meaning, in_place = _meaning(name)
+        shown = args
         if name in ops.FACTORIES:
-            return self._factory(func, name, args, kwargs)
-        meaning, in_place = self._meaning(name)
-        out = kwargs.pop("out", None)
-        formula = meaning(
-            *(self._formula(a, name) for a in args),
-            **{k: self._formula(v, name) for k, v in kwargs.items()},
-        )
-        real = {**plain(kwargs), **({"out": out} if out is not None else {})}
-        result = func(*plain(args), **real)
-        if in_place and result is not args[0]:
-            self.put(args[0], formula)
-        return self._result(result, formula)
-
-    def _meaning(self, name: str) -> tuple[Callable[..., Any], bool]:
-        if name in ops.REFLECTED:
-            return ops.REFLECTED[name], False
-        if name in ops.OPERATORS:
-            return ops.ELEMENTWISE[ops.OPERATORS[name]], name.startswith("__i")
-        bare = name.removesuffix("_")
-        if bare not in ops.ELEMENTWISE:
-            if name in ("__float__", "__int__", "__bool__", "__index__", "tolist", "numpy"):
-                stop(f"Tensor.{name}", "would turn a tensor into a plain number")
-            stop(name, "is not modelled")
-        return ops.ELEMENTWISE[bare], name != bare
-
-    def _result(self, result: Any, formula: sp.Expr) -> Any:
+            shown = _contents(name, args)
+        elif name.removesuffix("_") in ops.OVERWRITES:  # what was there before is not read
+            shown = (None, *args[1:])
+        operands = [self._operand(a, name) for a in shown]
+        named = {k: self._operand(v, name) for k, v in kwargs.items() if k != "out"}
+        result = self._really(func, args, kwargs)
         if not isinstance(result, torch.Tensor):
-            stop("an operation", f"returned {type(result).__name__}, not a tensor")
-        self.put(result, formula)
+            stop(name, f"returned {type(result).__name__}, not a tensor")
+        self._settle_result(result, name, meaning, operands, named)
         return result
-
-    def _factory(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        values = [a for a in args if not (name.startswith("new_") and a is args[0])]
-        while values and isinstance(values[0], list | tuple) and name in ("tensor", "as_tensor"):
-            if len(values[0]) != 1:
-                stop(name, "makes a tensor of more than one element")
-            values = [values[0][0], *values[1:]]
-        formula = ops.FACTORIES[name](*values, **kwargs)
-        formula = self._formula(formula, name)
-        return self._result(func(*plain(args), **plain(kwargs)), formula)
-
-    def _reshape(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        formula = self.get(args[0], name)
-        result = func(*args, **kwargs)
-        if isinstance(result, str):  # Tensor.type() without arguments is a name
-            return result
-        if not result.dtype.is_floating_point:
-            stop(name, f"makes a tensor of {result.dtype}, which is no real number")
-        return self._result(result, formula)
 
     def _foreach(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        meaning, in_place = self._meaning(name.removeprefix("_foreach_"))
-        everything = (*args, *kwargs.values())
-        count = max((len(a) for a in everything if isinstance(a, list | tuple)), default=0)
+        bare = name.removeprefix("_foreach_")
+        meaning, in_place = _meaning(bare, name)
+        lists = [a for a in (*args, *kwargs.values()) if isinstance(a, list | tuple)]
+        overwrites = bare.removesuffix("_") in ops.OVERWRITES
 
-        def at(value: Any, index: int) -> Any:
-            one = value[index] if isinstance(value, list | tuple) else value
-            return self._formula(one, name)
+        def at(value: Any, index: int) -> _Operand:
+            if overwrites and value is args[0]:
+                return _Operand(None, None)
+            return self._operand(value[index] if isinstance(value, list | tuple) else value, name)
 
-        formulas = [
-            meaning(*(at(a, i) for a in args), **{k: at(v, i) for k, v in kwargs.items()})
-            for i in range(count)
+        operands = [
+            ([at(a, i) for a in args], {k: at(v, i) for k, v in kwargs.items()})
+            for i in range(max(map(len, lists), default=0))
         ]
-        result = func(*plain(args), **plain(kwargs))
+        result = self._really(func, args, kwargs)
         targets = args[0] if in_place else result
-        for tensor, formula in zip(targets, formulas, strict=True):
-            self.put(tensor, formula)
+        for tensor, (positional, named) in zip(targets, operands, strict=True):
+            self._settle_result(tensor, name, meaning, positional, named)
         return result
+
+    def _settle_result(
+        self,
+        result: torch.Tensor,
+        name: str,
+        meaning: Callable[..., Any],
+        operands: Sequence[_Operand],
+        named: dict[str, _Operand],
+    ) -> None:
+        """Give a result its formula, once the same formula of the numbers gives its number."""
+        try:
+            formula = meaning(
+                *(o.formula for o in operands), **{k: o.formula for k, o in named.items()}
+            )
+            expected = meaning(
+                *(o.number for o in operands), **{k: o.number for k, o in named.items()}
+            )
+        except TypeError:
+            stop(name, "was called in a way that the lifter has no meaning for")
+        except ArithmeticError:
+            stop(name, "leaves the finite numbers")
+        if isinstance(formula, sp.Expr | int):
+            self._confirm(result, name, expected, (*operands, *named.values()))
+        self.put(result, formula)
+
+    def _confirm(
+        self, result: torch.Tensor, name: str, expected: Any, operands: Iterable[_Operand]
+    ) -> None:
+        """Check a number against what the table says, and note how coarsely it was rounded."""
+        with torch._C.DisableTorchFunction():
+            dtype = result.dtype
+        number = number_of(result)
+        if not math.isfinite(number):
+            return  # `put` tells what is wrong
+        if not sp.sympify(expected).is_real:
+            stop(name, "leaves the real numbers")
+        sizes = [abs(o.number) for o in operands if isinstance(o.number, int | float)]
+        scale = abs(float(expected)) + sum(sizes)
+        unit = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
+        error = abs(number - float(expected))
+        if error > 64 * max(unit, 2**-52) * scale:
+            stop(name, f"gave {number:.9g} where its meaning gives {float(expected):.9g}")
+        if error > 2**-44 * scale:
+            if unit > COARSE:
+                stop(name, f"rounds to {dtype}, which no formula over the real numbers describes")
+            self.rounding = max(self.rounding, unit)
+
+
+def _meaning(bare: str, name: str = "") -> tuple[Callable[..., Any], bool]:
+    """Return the formula of an operation and whether it works in place.
+
+    Raises:
+        LiftError: the table does not name it.
+    """
+    if bare in ops.REFLECTED:
+        return ops.REFLECTED[bare], False
+    if bare in ops.FACTORIES:
+        return ops.FACTORIES[bare], False
+    if bare in ops.OPERATORS:
+        return ops.ELEMENTWISE[ops.OPERATORS[bare]], bare.startswith("__i")
+    if bare in ops.SHAPE_ONLY:
+        return ops.unchanged, False
+    stem = bare.removesuffix("_")
+    if stem not in ops.ELEMENTWISE:
+        if bare in ops.NUMBERS:
+            stop(f"Tensor.{bare}", "would turn a tensor into a plain number")
+        stop(name or bare, "is not modelled")
+    return ops.ELEMENTWISE[stem], stem != bare
+
+
+def _contents(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a factory's arguments with the number that ``tensor([[lr]])`` is about unpacked."""
+    values = args[1:] if name.startswith("new_") else args
+    while values and isinstance(values[0], list | tuple) and name in ("tensor", "as_tensor"):
+        if len(values[0]) != 1:
+            stop(name, "makes a tensor of more than one element")
+        values = (values[0][0], *values[1:])
+    return values
+
+
+def place_of(tensor: torch.Tensor) -> tuple[int, int]:
+    """Return the place in memory that a tensor of one element shows."""
+    with torch._C.DisableTorchFunction():
+        return tensor.untyped_storage()._cdata, tensor.storage_offset()
+
+
+def number_of(tensor: torch.Tensor) -> float:
+    """Return the number that a tensor holds, unseen by any mode.
+
+    Raises:
+        LiftError: it holds none or more than one.
+    """
+    with torch._C.DisableTorchFunction():
+        if tensor.numel() != 1:
+            stop("using a tensor", f"of {tensor.numel()} elements has no meaning for one coordinate")
+        return float(tensor.item())
 
 
 def same(a: sp.Expr, b: sp.Expr) -> bool:
@@ -228,24 +346,3 @@ def same(a: sp.Expr, b: sp.Expr) -> bool:
         return Checker(DOMAINS).is_zero(a - b)
     except (Unsupported, Budget):
         return False
-
-
-def source_of(cls: type) -> str:
-    """Return the source that a class is bound to: its module's, else its functions', else its code.
-
-    A class made in a notebook has functions with a source, but no module with one.
-    """
-    module: ModuleType | None = inspect.getmodule(cls)
-    try:
-        return inspect.getsource(module if module is not None else cls)
-    except (OSError, TypeError):
-        pass
-    parts = []
-    for value in vars(cls).values():
-        function = inspect.unwrap(value) if callable(value) else None
-        if inspect.isfunction(function):
-            try:
-                parts.append(inspect.getsource(function))
-            except (OSError, TypeError):
-                parts.append(function.__code__.co_code.hex())
-    return "\n".join(parts)

@@ -2,13 +2,19 @@
 
 It behaves as its number, so the optimizer's own code runs unchanged, and every arithmetic result
 carries the formula along.  A comparison answers with the number and *records the branch*.  Anything
-that would turn it into a plain number (``float()``, ``int()``, NumPy, ``math.floor``) stops the lift.
+that would turn it into a plain number (``float()``, ``int()``, NumPy, ``math.floor``) stops the lift,
+for good: code that swallows the error does not start it again.
+
+What C code reads straight from the float (``from math import sqrt``, ``struct``, ``json``) cannot be
+refused here; the plain number that it makes moves with the numbers put in, and ``lift`` sees that.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +22,9 @@ from fractions import Fraction
 from types import FrameType
 from typing import Any, NoReturn
 
+import numpy as np
 import sympy as sp
+import torch
 
 
 class LiftError(Exception):
@@ -34,45 +42,85 @@ class LiftError(Exception):
 
 
 @dataclass
-class Branches:
-    """The comparisons on symbolic values that a run made, in order, each once."""
+class Record:
+    """What a run does besides computing: the branches it takes, and why its lift stopped.
 
-    taken: list[tuple[sp.Basic, bool]] = field(default_factory=list)
+    Attributes:
+        branches: the comparisons on symbolic values with their outcomes, in order, each once.
+        stopped: the first error; it stands even if the optimizer's own code swallows it.
+    """
 
-    def record(self, condition: sp.Basic, outcome: bool) -> bool:
-        """Note a condition and return the outcome; what SymPy knows for sure is no branch."""
-        if condition not in (sp.true, sp.false) and (condition, outcome) not in self.taken:
-            self.taken.append((condition, outcome))
+    branches: list[tuple[sp.Basic, bool]] = field(default_factory=list)
+    stopped: LiftError | None = None
+
+    def branch(self, condition: sp.Basic, outcome: bool) -> bool:
+        """Note a condition and return the outcome; what SymPy knows for sure is no branch.
+
+        Raises:
+            LiftError: the numbers decide otherwise than the symbols' domains allow.
+        """
+        if condition in (sp.true, sp.false):
+            if bool(condition) != outcome:
+                stop("comparing", "came out as the domains of the symbols do not allow")
+        elif (condition, outcome) not in self.branches:
+            self.branches.append((condition, outcome))
         return outcome
 
 
-_active: list[Branches] = []
+_active: list[Record] = []
 
 
 @contextmanager
-def recording() -> Iterator[Branches]:
-    """Record the branches taken inside the block."""
-    branches = Branches()
-    _active.append(branches)
+def recording() -> Iterator[Record]:
+    """Record what happens inside the block.
+
+    Raises:
+        LiftError: the lift stopped inside, whatever became of the error there.
+    """
+    record = Record()
+    _active.append(record)
     try:
-        yield branches
+        yield record
     finally:
         _active.pop()
+        if record.stopped is not None:
+            raise record.stopped
 
 
-_OURS = ("proofs_check/symbolic.py", "proofs_check/shadow.py", "proofs_check/operations.py")
-_TORCH_PLUMBING = ("torch/overrides.py", "torch/_tensor.py", "torch/utils/_contextlib.py")
+def _folder(path: str) -> str:
+    return os.path.join(path, "")
+
+
+_HERE = _folder(os.path.dirname(__file__))
+_STDLIB = _folder(sysconfig.get_path("stdlib"))
+_TORCH = _folder(os.path.dirname(torch.__file__))
+_LIBRARIES = (_TORCH, *(_folder(os.path.dirname(m.__file__)) for m in (np, sp)))
+
+
+def _is_library(path: str) -> bool:
+    """Whether a file is a library's, not an optimizer's; torch's optimizers are optimizers."""
+    if path.startswith(_TORCH + "optim") and not path.endswith("optimizer.py"):
+        return False
+    if path.startswith(_LIBRARIES) or path.startswith("<"):
+        return True
+    return path.startswith(_STDLIB) and not path.startswith(_STDLIB + "site-packages")
 
 
 def caller() -> str:
-    """Return ``file:line`` of the innermost frame that is neither ours nor torch's plumbing."""
+    """Return ``file:line`` of the innermost code that is the optimizer's, or else any library's."""
     frame: FrameType | None = sys._getframe(1)
+    found = ""
     while frame is not None:
-        name = frame.f_code.co_filename.replace("\\", "/")
-        if not name.endswith(_OURS + _TORCH_PLUMBING) and not name.startswith("<"):
-            return f"{name}:{frame.f_lineno}"
+        path = frame.f_code.co_filename
+        if path.startswith(_HERE):
+            if found:  # from here on outwards it is the lifter that called the optimizer
+                break
+        elif not _is_library(path):
+            return f"{path}:{frame.f_lineno}"
+        else:
+            found = found or f"{path}:{frame.f_lineno}"
         frame = frame.f_back
-    return "unknown place"
+    return found
 
 
 def stop(what: str, why: str) -> NoReturn:
@@ -81,7 +129,10 @@ def stop(what: str, why: str) -> NoReturn:
     Raises:
         LiftError: always.
     """
-    raise LiftError(f"the operation {what} {why}", what, caller())
+    error = LiftError(f"the operation {what} {why}", what, caller())
+    if _active:
+        _active[-1].stopped = _active[-1].stopped or error
+    raise error
 
 
 def exact(value: Any, what: str = "a constant") -> sp.Expr:
@@ -112,7 +163,9 @@ def _binary(name: str, combine: Callable[[Any, Any], Any]) -> Callable[[Any, Any
             stop(name, f"has no value for {other!r}")
         if isinstance(number, complex):
             stop(name, "left the real numbers (a negative base under a root)")
-        return SymbolicFloat(number, combine(self.expr, exact(other)))
+        if not math.isfinite(number):
+            stop(name, "leaves the finite numbers")
+        return SymbolicFloat(number, combine(self.expr, exact(other, name)))
 
     return method
 
@@ -126,7 +179,7 @@ def _compare(name: str, relation: Callable[[Any, Any], Any]) -> Callable[[Any, A
         outcome = bool(operation(self, other))
         if not _active or not math.isfinite(other):
             return outcome
-        return _active[-1].record(relation(self.expr, exact(other)), outcome)
+        return _active[-1].branch(relation(self.expr, exact(other)), outcome)
 
     return method
 
@@ -161,15 +214,18 @@ class SymbolicFloat(float):
 
     def __bool__(self) -> bool:
         outcome = float.__bool__(self)
-        return _active[-1].record(sp.Ne(self.expr, 0), outcome) if _active else outcome
+        return _active[-1].branch(sp.Ne(self.expr, 0), outcome) if _active else outcome
 
     def __reduce__(self) -> NoReturn:
         stop(f"pickling the symbolic value {self.expr}", "would lose its formula")
 
+    def __copy__(self) -> SymbolicFloat:
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> SymbolicFloat:
         return self
 
-    __hash__ = float.__hash__
+    real = property(lambda self: self)  # type: ignore[assignment]
     __add__ = _binary("__add__", lambda a, b: a + b)
     __radd__ = _binary("__radd__", lambda a, b: b + a)
     __sub__ = _binary("__sub__", lambda a, b: a - b)
@@ -186,10 +242,13 @@ class SymbolicFloat(float):
     __ge__ = _compare("__ge__", sp.Ge)
     __eq__ = _compare("__eq__", sp.Eq)
     __ne__ = _compare("__ne__", sp.Ne)
-    for _name in ("__float__", "__int__", "__trunc__", "__floor__", "__ceil__", "__round__",
-                  "__floordiv__", "__rfloordiv__", "__mod__", "__rmod__", "__divmod__",
-                  "__rdivmod__", "__array__", "__complex__", "is_integer", "hex",
-                  "as_integer_ratio", "conjugate"):  # fmt: skip
+    for _name in ("__float__", "__int__", "__index__", "__trunc__", "__floor__", "__ceil__",
+                  "__round__", "__floordiv__", "__rfloordiv__", "__mod__", "__rmod__", "__divmod__",
+                  "__rdivmod__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__",
+                  "__rand__", "__ror__", "__rxor__", "__invert__", "__array__", "__complex__",
+                  "is_integer", "hex", "as_integer_ratio", "conjugate", "__getnewargs__",
+                  # as a key of a dictionary, or of a cache, it would be taken for its number
+                  "__hash__"):  # fmt: skip
         locals()[_name] = _refuse(_name)
     del _name
 
@@ -203,6 +262,13 @@ def plain(value: Any) -> Any:
     if type(value) is dict:
         return {k: plain(v) for k, v in value.items()}
     return value
+
+
+def _symbolic(value: Any) -> bool:
+    """Whether a symbolic float is, or is in, the value."""
+    if isinstance(value, list | tuple):
+        return any(_symbolic(v) for v in value)
+    return isinstance(value, SymbolicFloat)
 
 
 _MATH: dict[str, Callable[[Any], Any]] = {"sqrt": sp.sqrt, "fabs": sp.Abs}
@@ -219,7 +285,7 @@ def math_shim() -> Iterator[None]:
 
     def guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not any(isinstance(a, SymbolicFloat) for a in (*args, *kwargs.values())):
+            if not _symbolic((*args, *kwargs.values())):
                 return function(*args, **kwargs)
             if name in _MATH and len(args) == 1:
                 return SymbolicFloat(function(plain(args[0])), _MATH[name](exact(args[0])))

@@ -106,7 +106,7 @@ BAD = {
     ("check", "--subject", "mine:Broken"): "no step today",
     ("check", "--against", "adam"): "--subject",
     ("check", "--claim", "eps-hat", "--update-ledger"): "filters",
-    ("check", "--device", "abacus"): "is no device",
+    ("check", "--device", "abacus"): "is no torch device",
     ("check", "--junit", "no/such/folder/x.xml"): "does not exist",
     ("check", "--frobnicate",): "No such option",
     ("explain", "high-beta-forget"): "did you mean high-beta-forgets",
@@ -122,7 +122,9 @@ BAD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("words, told", BAD.items(), ids=lambda w: " ".join(w) if isinstance(w, tuple) else "")
+@pytest.mark.parametrize(
+    "words, told", BAD.items(), ids=lambda w: " ".join(w) if isinstance(w, tuple) else ""
+)
 def test_bad_input_is_one_sentence(words, told, folder, monkeypatch, capsys):  # type: ignore[no-untyped-def]
     status, out, err = run(monkeypatch, capsys, *words)
     assert status == 2
@@ -251,6 +253,8 @@ def test_interrupt_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_help_is_quick_to_load() -> None:
-    code = "import sys, adamproof.cli; print([m for m in ('torch', 'sympy', 'numpy') if m in sys.modules])"
+    code = (
+        "import sys, adamproof.cli; print([m for m in ('torch', 'sympy', 'numpy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

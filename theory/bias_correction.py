@@ -225,6 +225,7 @@ def uncorrected_first_step(rule: Rule) -> Case | None:
         return None
     r1 = (1 - beta1) / sp.sqrt(1 - beta2)
     peak = max(range(1, 200), key=_ratio_squared)
+    second = max((k for k in range(1, 200) if k != peak), key=_ratio_squared)
     first = rule.unrolled(1)["x"].subs(eps, 0)
     tail = 1 / (1 - DEFAULTS["beta2"] ** 200)
     return Case(
@@ -239,8 +240,11 @@ def uncorrected_first_step(rule: Rule) -> Case | None:
               Ground(gt(sp.Integer(32) ** 2, 1 / (1 - sp.Rational(999, 1000)))), "hence “thirty”"),
          Step("while r_1 < 4 at the default betas", Ground(gt(16, _ratio_squared(1))), "not thirty"),
          Step(f"r_t peaks at t = {peak} with r_t ≈ {float(_ratio_squared(peak)) ** 0.5:.4f}",
+              Ground(gt(_ratio_squared(peak), _ratio_squared(second))),
+              f"the largest of t < 200, compared as exact rationals; next is t = {second}"),
+         Step("from t = 200 on r_t² ≤ 1/(1−β2^200), which is smaller",
               Ground(gt(_ratio_squared(peak), sp.Rational(tail.numerator, tail.denominator))),
-              "all t < 200 compared exactly; from 200 on r_t² ≤ 1/(1−β2^200) is smaller")),
+              "as in bias-correction-fades")),
         control=Holds(gt(1, r1**2)),
     )  # fmt: skip
 
@@ -404,7 +408,7 @@ def _belief_factor(b: sp.Expr) -> sp.Expr:
     return 2 * b**2 / (1 + b)
 
 
-@claim("adabelief-is-variance", family=FAMILY, source=Z20("section 2.1"),
+@claim("adabelief-is-variance", family=FAMILY, source=Z20("section 2"),
        says="AdaBelief's s estimates the variance of the gradient.",
        statement="For i.i.d. gradients E (g_t − m_t)² tends to σ².",
        repaired_by="adabelief-factor")  # fmt: skip

@@ -100,7 +100,7 @@ class Rule:
 
     @cached_property
     def key(self) -> str:
-        """Everything that a verdict can depend on, as text: two rules with one key are one rule."""
+        """Everything that a verdict can depend on, as text; rules with the same key are one rule."""
         parts = [f"{sorted(self.initial.items(), key=str)} {self.assumes} {self.against}"]
         parts += [f"{r.when}: {list(r.new.items())}" for r in self.regimes]
         return "\n".join(parts)
@@ -110,7 +110,7 @@ class Rule:
         return expand((regime or self.late).new)
 
     def unrolled(self, steps: int) -> dict[str, Expr]:
-        """Return x and the state after that many steps, from x with gradients g1, g2, …
+        """Return x and the state after that many steps, from x with gradients g1, g2 and so on.
 
         Raises:
             ValueError: a condition between regimes is not decided at a concrete step.

@@ -69,7 +69,8 @@ def first_step_exact(rule: Rule) -> Case | None:
         (Step("x_1 = kept − α·g_1/(|g_1|+ε)", Identity(move, -alpha * g1 / (sp.Abs(g1) + eps)),
               "m̂_1 = g_1, √v̂_1 = |g_1|"),
          Step("|g_1|/(|g_1|+ε) < 1 for ε > 0",
-              Holds(gt(1, sp.Abs(g1) / (sp.Abs(g1) + eps)), (gt(eps, 0),)), "so never α exactly")),
+              Holds(gt(1, sp.Abs(g1) / (sp.Abs(g1) + eps)), (), {"eps": "positive"}),
+              "so never α exactly")),
         control=Identity(move, -alpha * g1 / sp.sqrt(g1**2 + eps)),
         runs=Runs(lambda run, p: abs(last_move(run, p) - p["alpha"] * abs(p["g1"])
                                      / (abs(p["g1"]) + p["eps"])),
@@ -361,6 +362,12 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
                 runs=Runs(excess, grid(g1="1 2", g2="1 -1", eps="1 1/2")))  # fmt: skip
 
 
+def _has_adams_epsilon(rule: Rule, q: Quotient) -> bool:
+    """Whether the rule is x' = x − α m̂/(√v̂ + ε), with ε outside the root."""
+    v = second_moment(rule)
+    return q.kept == x and v is not None and same(rule, q.denominator, _root(v.new) + eps)
+
+
 @claim("eps-hat", family=FAMILY, source=KB15("section 2, ε̂"),
        says="“ε” and “ε̂” Adam are the same.",
        statement="x −= α√(1−β2^t)/(1−β1^t)·m_t/(√v_t + ε) is Adam with the same ε.",
@@ -368,7 +375,7 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
 def eps_hat(rule: Rule) -> Case | None:
     """One step with ε = 1."""
     q = adam_like(rule)
-    if q is None or q.kept != x or rule.against != "adam":
+    if q is None or not _has_adams_epsilon(rule, q):
         return None
     other = named("adam-eps-hat")
 
@@ -385,10 +392,11 @@ def eps_hat(rule: Rule) -> Case | None:
 def eps_hat_conversion(rule: Rule) -> Case | None:
     """Substitute into the other form's line of x."""
     q = adam_like(rule)
-    if q is None or q.kept != x or rule.against != "adam":
+    if q is None or not _has_adams_epsilon(rule, q):
         return None
     m, v = first_moment(rule), second_moment(rule)
-    assert m is not None and v is not None
+    assert m is not None
+    assert v is not None
     here = {new("exp_avg"): m.new, new("exp_avg_sq"): v.new}
     other = named("adam-eps-hat").late.new["x"].xreplace(here)
     domains = {v.new.name: "nonnegative"}

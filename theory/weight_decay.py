@@ -115,7 +115,7 @@ def momentum_l2_first_difference(rule: Rule) -> Case | None:
 
 @claim("adam-l2-equals-decay", family=FAMILY, source=LH19("Proposition 2"),
        says="Adam with L2 is AdamW.",
-       statement="Adam with an L2 gradient gives the x_1 of AdamW for some λ' > 0 (λ' = λ).",
+       statement="Adam with λx added to the gradient takes the steps of AdamW with decay λ.",
        repaired_by="adam-l2-first-step")  # fmt: skip
 def adam_l2_equals_decay(rule: Rule) -> Case | None:
     """One coordinate, one step, ε = 0."""
@@ -131,8 +131,9 @@ def adam_l2_equals_decay(rule: Rule) -> Case | None:
 
 @claim("adam-l2-first-step", family=FAMILY, source=LH19("Proposition 2"),
        says="What L2 does under Adam.",
-       statement="At ε = 0 the first step of Adam + L2 is α·sign(g_1+λx_0): no decay at all; and with "
-                 "a frozen preconditioner no λ' fits two coordinates with different D.",
+       statement="At ε = 0 the first step of Adam + L2 is −α·sign(g_1+λx_0), no decay at all, so no "
+                 "λ' > 0 makes it AdamW; and with a frozen preconditioner no λ' fits two coordinates "
+                 "with different D.",
        hypotheses="ε = 0, g_1+λx_0 ≠ 0; λ > 0 for the second part.")  # fmt: skip
 def adam_l2_first_step(rule: Rule) -> Case | None:
     """The rule at t = 1; two coordinates of a diagonal preconditioner."""
@@ -144,6 +145,10 @@ def adam_l2_first_step(rule: Rule) -> Case | None:
     return Case(
         (Step("x_1 = x_0 − α·(g_1+λx_0)/|g_1+λx_0|",
               Identity(first, x - alpha * total / sp.Abs(total)), "the rule at t = 1, ε = 0"),
+         Step("AdamW's first step from the same point moves α·sign(g_1) and αλ'x_0 more",
+              Identity(named("adamw").unrolled(1)["x"].subs(eps, 0),
+                       x - alpha * g1 / sp.Abs(g1) - alpha * lambda_ * x),
+              "at equal signs they agree only if λ'x_0 = 0"),
          Step("λ/D₁ = λ' and λ/D₂ = λ' force D₁ = D₂",
               Holds(ge(0, (d1 - d2) ** 2), (sp.Eq(lambda_ / d1, other), sp.Eq(lambda_ / d2, other),
                                             gt(lambda_, 0)),
@@ -176,7 +181,7 @@ def frozen_preconditioner(rule: Rule) -> Case | None:
     )  # fmt: skip
 
 
-@claim("l2-decay-per-parameter", family=FAMILY, source=LH19("section 3"),
+@claim("l2-decay-per-parameter", family=FAMILY, source=LH19("section 2"),
        says="Under Adam + L2 the decay of a parameter is αλ/(√v̂+ε).",
        statement="x_t with L2 − x_t without it = −αλx_{t−1}/(√v̂_t+ε).",
        repaired_by="l2-decay-frozen")  # fmt: skip
@@ -317,7 +322,7 @@ def adamw_order(rule: Rule) -> Case | None:
     )  # fmt: skip
 
 
-@claim("adamw-box", family=FAMILY, source=XL24("Lemma 3.4 in spirit, β1 = β2 there"),
+@claim("adamw-box", family=FAMILY, source=XL24("where β1 = β2 gives B = 1"),
        says="AdamW keeps parameters inside a box.",
        statement="|x_t| ≤ max(|x_0|, B/λ) for every t, B = (1−β1)√β2/√((1−β2)(β2−β1²)); "
                  "B = 1 at β1 = β2.",
@@ -346,7 +351,7 @@ def adamw_box(rule: Rule) -> Case | None:
     )  # fmt: skip
 
 
-@claim("l2-fixed-points", family=FAMILY, source=LH19("section 3"),
+@claim("l2-fixed-points", family=FAMILY, source=FOLKLORE,
        says="L2 and decay converge to the same points.",
        statement="With a constant gradient g the point x = −g/λ (stationary for f + λx²/2) is fixed.",
        repaired_by="adamw-fixed-point")  # fmt: skip

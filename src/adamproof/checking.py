@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .device import check_device
 from .errors import UsageError
 from .proofs_check import ledger, report
 from .proofs_check.judge import SAME_RULE, Judge
@@ -16,29 +17,6 @@ from .proofs_check.subjects import Subject, UnknownSubject, builtin, nearest, re
 from .proofs_check.symbolic import LiftError
 from .theory.catalogue import claims
 from .theory.records import Claim, Finding, Verdict
-
-
-def device_or_fail(device: str) -> str:
-    """Return the device if tensors can live there.
-
-    Raises:
-        UsageError: it is no device, or this torch cannot use it.
-    """
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageError(f"{device!r} is no device; write cpu, cuda or cuda:0") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        built = "is built without CUDA" if torch.version.cuda is None else "sees no CUDA device"
-        raise UsageError(f"this torch {built}; leave --device away, or install a CUDA build")
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"no tensor can be put on {device!r}: {reason}") from None
-    return device
 
 
 def claim_or_fail(name: str) -> Claim:
@@ -85,7 +63,7 @@ def check(
     Raises:
         UsageError: an argument is wrong, or a file cannot be read or written.
     """
-    device_or_fail(device)
+    check_device(device)
     chosen = [claim_or_fail(c) for c in claim_ids] or list(claims().values())
     if family:
         families = sorted({c.family for c in claims().values()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sympy as sp
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -96,11 +97,16 @@ def _verdict(console: Console, finding: Finding) -> None:
 def goal_text(goal: Goal) -> str:
     """Return a goal as a formula."""
     if isinstance(goal, Identity | Analysis):
-        return f"{unicode_expr(goal.lhs)} = {unicode_expr(goal.rhs)}"
+        return " = ".join(unicode_expr(sp.sympify(side)) for side in (goal.lhs, goal.rhs))
     if isinstance(goal, Holds) and goal.given:
         given = ", ".join(unicode_expr(r) for r in goal.given)
         return f"{unicode_expr(goal.relation)}   if   {given}"
     assert isinstance(goal, Holds | Ground)
+    numbers = goal.relation.atoms(sp.Rational)
+    if isinstance(goal, Ground) and any(max(abs(n.p), n.q).bit_length() > 64 for n in numbers):
+        sign = {"StrictGreaterThan": ">", "GreaterThan": "≥"}[type(goal.relation).__name__]
+        left, right = (f"{float(side):.8g}" for side in (goal.relation.lhs, goal.relation.rhs))
+        return f"{left} {sign} {right}   (as exact rationals)"
     return unicode_expr(goal.relation)
 
 

@@ -24,6 +24,7 @@ from rich.text import Text
 from .counterexamples.catalogue import catalogue
 from .counterexamples.picture import FORMATS, draw
 from .counterexamples.record import Counterexample, Evidence, Run
+from .device import check_device
 from .errors import UsageError
 from .theory.records import Answer, Level, Step, Verdict
 
@@ -130,7 +131,7 @@ def reproduce(
         raise UsageError(f"Nothing is random in {example.id}: leave out --seeds.")
     if plot is not None:
         _check_path(plot)
-    _check_device(device)
+    check_device(device)
     with _without_collector(), _Bars(console, quiet=as_json) as bars:
         found = judge(example, steps, device, bars)
         if plot is not None:
@@ -330,22 +331,3 @@ def _check_path(path: Path) -> None:
 
 def _unwritable(path: Path, why: object) -> str:
     return f"The picture cannot be written to {path}: {why}."
-
-
-def _check_device(device: str) -> None:
-    if device == "cpu":
-        return
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageError(f"{device!r} is no torch device; try cpu or cuda.") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        why = "finds no GPU" if torch.version.cuda else "was built without CUDA"
-        raise UsageError(f"--device {device}: torch {torch.__version__} {why}.")
-    try:
-        torch.zeros(1, dtype=torch.float64, device=device)
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        first = str(error).splitlines()[0].rstrip(".")
-        raise UsageError(f"--device {device} cannot hold a float64 parameter: {first}.") from None
