@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 from rich.console import Console
@@ -34,8 +35,8 @@ def imports(console: Console) -> None:
     """Print what importing costs, against a bare interpreter and NumPy."""
     table = Table("fresh process", "ms", "× numpy", title="imports")
     base = fresh("import numpy")
-    for statement in ("pass", "import adamproof", "import adamproof.cli", "import numpy",
-                      "import sympy", "import torch", "import adamproof.proofs_check.judge"):  # fmt: skip
+    modules = ("adamproof", "adamproof.cli", "numpy", "sympy", "torch", "adamproof.proofs_check.judge")
+    for statement in ("pass", *(f"import {m}" for m in modules)):
         cost = fresh(statement)
         table.add_row(statement, f"{cost:.0f}", f"{cost / base:.2f}")
     console.print(table)
@@ -49,8 +50,7 @@ def lifts(console: Console) -> None:
     table = Table("subject", "ms", title="lift, for every t")
     for subject in builtin().values():
         if subject.kind == "torch" and "foreach" not in subject.id and subject.recipe is not None:
-            recipe = subject.recipe
-            table.add_row(subject.id, f"{milliseconds(lambda: lift(recipe), 3):.0f}")
+            table.add_row(subject.id, f"{milliseconds(partial(lift, subject.recipe), 3):.0f}")
     console.print(table)
 
 
@@ -58,6 +58,7 @@ def proofs(console: Console) -> None:
     """Print torch's Adam against the paper's by the small checker and by SymPy."""
     import sympy as sp
     import torch
+
     from adamproof.proofs_check.build import Recipe
     from adamproof.proofs_check.lift import lift
     from adamproof.theory.identity import Checker

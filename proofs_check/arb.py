@@ -17,17 +17,29 @@ ctx.prec = PRECISION
 
 
 class Balls:
-    """Ball arithmetic at 256 bits."""
+    """Ball arithmetic at 256 bits.
+
+    Args:
+        clip: take the root of a ball that reaches below 0 from 0 on.  Right for a value that is known
+            to be >= 0 and is below by rounding alone, as in a run; wrong where that is the question.
+    """
+
+    def __init__(self, *, clip: bool = False) -> None:
+        self.clip = clip
 
     def number(self, value: Fraction) -> arb:
         """Return the thinnest ball around a rational."""
         return arb(fmpq(value.numerator, value.denominator))
 
     def sqrt(self, value: arb) -> arb:
-        """Return the root; of a ball that touches 0 from below by rounding alone, of its upper part."""
-        if value.contains(0):
-            return value.nonnegative_part().sqrt()
-        return value.sqrt()
+        """Return the root.
+
+        Raises:
+            Unsupported: the ball reaches below 0 (with ``clip``: lies below 0).
+        """
+        if not (value >= 0) and not (self.clip and value.contains(0)):
+            raise Unsupported("the square root of a ball that reaches below 0")
+        return value.nonnegative_part().sqrt()
 
     def power(self, base: arb, exponent: arb) -> arb:
         """Return base**exponent."""
@@ -61,4 +73,7 @@ class Balls:
         return value.exp()
 
 
-BALLS = Balls()
+#: For runs.
+BALLS = Balls(clip=True)
+#: For closed numbers.
+NUMBERS = Balls()

@@ -7,6 +7,7 @@ stay what they are, since they choose another rule.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,9 @@ VALUE_SETS: tuple[dict[str, float], ...] = (
 #: of a number in (0, 1), multiples of another.
 _MOVES = ((1.7, 2.3), (0.45, 0.61), (0.9, 1.1), (1.1, 0.9), (0.97, 1.03))
 
+#: Names that formulas use for other things than an option of that name.
+_RESERVED = re.compile(rf"{'|'.join(sym.DOMAINS)}|x|g\d*|.*_new")
+
 #: What an option that must be given, and was not, is taken to be.
 _NEEDED = VALUE_SETS[0]
 
@@ -47,7 +51,10 @@ class Recipe:
         Raises:
             LiftError: an option is unknown, or a needed argument has no value.
         """
-        parameters = list(inspect.signature(self.cls).parameters.values())[1:]
+        try:
+            parameters = list(inspect.signature(self.cls).parameters.values())[1:]
+        except (TypeError, ValueError):
+            raise LiftError(f"the options of {self.cls.__name__} cannot be read") from None
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         known = {p.name for p in parameters}
         for name in self.options:
@@ -85,7 +92,7 @@ class Recipe:
             name = sym.OPTIONS.get(option, "")
             if not name or name in names.values() or not _within(name, self._rates[option]):
                 name = sym.safe(option)
-                while name in names.values() or sym.is_taken(name):
+                while name in names.values() or _RESERVED.fullmatch(name):
                     name += "_"
             names[option] = name
         return {option: names[option] for option in self._rates}

@@ -3,20 +3,24 @@
 Order: the small checker first (level ``exact``), then z3 (``smt``), Arb (``interval``) for numbers,
 SymPy (``cas``) for limits and sums.  A refutation is only ever a point at which exact arithmetic
 confirms the failure.  An engine that raises is an engine that does not know.
+
+A goal is about the points of its domains at which it is defined (see ``theory.identity``); `examine`
+finds some, and holds the goal against exact arithmetic there.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import sympy as sp
 
 from ..theory import symbols as sym
-from ..theory.evaluate import EXACT, compiled, value
-from ..theory.identity import Budget, Checker, Unsupported
+from ..theory.evaluate import EXACT, compiled
+from ..theory.identity import DOMAINS, Budget, Checker, Unsupported
 from ..theory.interval import Interval
 from ..theory.records import (
     Analysis,
@@ -41,29 +45,38 @@ _TRIED: dict[str, tuple[Fraction, ...]] = {
 }
 #: Points tried per goal: a deterministic budget.
 MAX_POINTS = 400
+#: What an undecided answer's reason begins with.
+REASONS = (
+    "budget",
+    "incompleteness",
+    "unsupported operation",
+    "engine failure",
+    "engines disagree",
+    "vacuous",
+)
 
 
 def decide(goal: Goal) -> Answer:
     """Return what the engines find out about a goal; never raises for a failing engine."""
-    asked: tuple[Callable[[Any], Answer | None], ...] = {
-        Identity: (_by_identity, _by_identity_point),
-        Holds: (_by_certificate, _by_factors, _by_z3, _by_relation_point),
-        Ground: (_by_evaluation,),
-        Analysis: (_by_sympy,),
-    }[type(goal)]
     reasons = []
-    for engine in asked:
+    for engine in (_by_reading, *_ENGINES.get(type(goal), ())):
         try:
             answer = engine(goal)
         except Exception as error:
-            reasons.append(f"{engine.__name__.removeprefix('_by_')}: {error or type(error).__name__}")
+            reasons.append(_reason(error, engine.__name__.removeprefix("_by_")))
+            if engine is _by_reading:
+                break
             continue
         if answer is None:
             continue
-        if answer.verdict in (Verdict.PROVED, Verdict.REFUTED):
+        problem = doubt(goal, answer)
+        if answer.verdict in (Verdict.PROVED, Verdict.REFUTED) and not problem:
             return answer
-        reasons.append(answer.reason)
-    return Answer(Verdict.UNDECIDED, reason="; ".join(reasons) or "incompleteness: no engine knows")
+        reasons.append(problem or answer.reason)
+    return Answer(
+        Verdict.UNDECIDED,
+        reason="; ".join(dict.fromkeys(reasons)) or "incompleteness: no engine knows",
+    )
 
 
 def follows(relation: Any, given: tuple[Any, ...], domains: Mapping[str, str]) -> bool:
@@ -71,21 +84,73 @@ def follows(relation: Any, given: tuple[Any, ...], domains: Mapping[str, str]) -
     return decide(Holds(relation, given, domains)).verdict is Verdict.PROVED
 
 
+def _reason(error: Exception, engine: str) -> str:
+    if isinstance(error, Budget | RecursionError | MemoryError | SyntaxError):
+        # SyntaxError: Python does not compile a formula with too many nested brackets
+        return f"budget: {error or type(error).__name__}"
+    if isinstance(error, Unsupported | NotImplementedError):
+        return f"unsupported operation: {error}"
+    return f"engine failure: {engine}: {type(error).__name__}: {error}"
+
+
+# -- what a goal says ------------------------------------------------------------------------------
+
+
+def _parts(goal: Goal) -> tuple[Any, ...]:
+    if isinstance(goal, Identity | Analysis):
+        return (sp.sympify(goal.lhs), sp.sympify(goal.rhs))
+    return (goal.relation, *(goal.given if isinstance(goal, Holds) else ()))
+
+
+def _symbols(goal: Goal) -> set[Any]:
+    return set().union(*(part.free_symbols for part in _parts(goal)))
+
+
+def domains_of(goal: Goal) -> dict[str, str]:
+    """Return the domain of each symbol: the goal's own, the common table's, or as it is assumed."""
+    assumed: dict[str, str] = {}
+    for symbol in _symbols(goal):
+        fits = (d for d in ("natural", "positive", "nonnegative") if _facts(symbol) >= _facts(d))
+        domain = next(fits, "real")
+        if DOMAINS.index(domain) <= DOMAINS.index(assumed.get(symbol.name, domain)):
+            assumed[symbol.name] = domain
+    return {**assumed, **sym.DOMAINS, **getattr(goal, "domains", {})}
+
+
+def _facts(of: Any) -> frozenset[tuple[str, bool]]:
+    """Return what SymPy assumes of a symbol, or of a symbol of that domain."""
+    symbol = sp.Symbol("_", **sym.MEANING[of][1]) if isinstance(of, str) else of
+    return frozenset(symbol.assumptions0.items())
+
+
+def _by_reading(goal: Goal) -> None:
+    """Check that SymPy did not decide the goal, or change it, while it was written down.
+
+    Raises:
+        Unsupported: it did, or may have.
+    """
+    if type(goal) not in _ENGINES:
+        raise Unsupported(f"no engine takes a {type(goal).__name__}")
+    if sp.false in _parts(goal) or (not isinstance(goal, Analysis) and sp.true in _parts(goal)[:1]):
+        raise Unsupported("SymPy decided it while it was written down; write it unevaluated")
+    domains = domains_of(goal)
+    for symbol in _symbols(goal):
+        if symbol.is_Dummy:
+            raise Unsupported(f"the dummy symbol {symbol}, whose name says not which it is")
+        if not _facts(symbol) <= _facts(domains[symbol.name]):
+            raise Unsupported(
+                f"SymPy assumes more of {symbol} than that it is {domains[symbol.name]}, which is "
+                "all that the domains say"
+            )
+
+
 # -- exact ---------------------------------------------------------------------------------------
 
 
-def _domains(goal: Identity | Holds) -> dict[str, str]:
-    return {**sym.DOMAINS, **goal.domains}
-
-
 def _by_identity(goal: Identity) -> Answer | None:
-    if Checker(_domains(goal)).is_zero(goal.lhs - goal.rhs):
+    if Checker(domains_of(goal)).equal(*_parts(goal)):
         return Answer(Verdict.PROVED, Level.EXACT, "identity")
     return Answer(Verdict.UNDECIDED, reason="incompleteness: the difference does not cancel")
-
-
-def _by_identity_point(goal: Identity) -> Answer | None:
-    return _search(abs(goal.lhs - goal.rhs), (), _domains(goal))
 
 
 def _by_certificate(goal: Holds) -> Answer | None:
@@ -96,16 +161,70 @@ def _by_certificate(goal: Holds) -> Answer | None:
         return None
     difference = flipped * (goal.relation.lhs - goal.relation.rhs)
     strict = kind in (sp.Lt, sp.Gt)
-    domains = _domains(goal)
-    for shift in ({}, goal.shift):
+    domains = domains_of(goal)
+    for shift in ({}, goal.shift) if goal.shift else ({},):
         shifted = difference.xreplace(dict(shift)) if shift else difference
-        extra = {s.name: "nonnegative" for e in shift.values() for s in e.free_symbols}
-        known = {**domains, **{n: d for n, d in extra.items() if n not in domains}}
-        checker = Checker(known)
+        checker = Checker({**domains, **(_fresh(goal) if shift else {})})
         sign = checker.sign(shifted) or checker.certify(shifted)
         if sign == "positive" or (sign and not strict):
             return Answer(Verdict.PROVED, Level.EXACT, "certificate")
     return None
+
+
+def _fresh(goal: Holds) -> dict[str, str]:
+    """Return the domains of the shift's new symbols, once the shift is shown to reach every point.
+
+    Each x is replaced by a + s, a - s, 1/(1+s) or s/(1+s) with a new s of its own.  At any point of
+    the domains that satisfies the hypotheses, and with the old symbols in a kept as they are, that is
+    solved by s = x - a, a - x, (1-x)/x or x/(1-x), which has to exist and to lie in the domain of s.
+
+    Raises:
+        Unsupported: that is not shown.
+    """
+    domains, out = domains_of(goal), dict[str, str]()
+    checker = Checker(domains)
+    old = {s.name for s in _symbols(goal)} | {s.name for s in goal.shift}
+    for x, image in goal.shift.items():
+        new = [s for s in image.free_symbols if s.name not in old]
+        refused = Unsupported(f"the shift of {x} to {image} is not shown to reach every value")
+        if len(new) != 1 or not x.is_Symbol or new[0].name in out:
+            raise refused
+        (s,) = new
+        domain = goal.domains.get(s.name, "nonnegative")
+        out[s.name] = domain
+        if domain not in ("nonnegative", "positive") or not _facts(s) <= _facts(domain):
+            raise refused
+        if s not in (image - s).free_symbols:
+            exists, above = sp.Integer(1), x - (image - s)
+        elif s not in (image + s).free_symbols:
+            exists, above = sp.Integer(1), (image + s) - x
+        elif checker.equal(image * (1 + s), 1):
+            exists, above = x, 1 - x
+        elif checker.equal(image * (1 + s), s):
+            exists, above = 1 - x, x
+        else:
+            raise refused
+        if not _sign_known(exists, goal, strict=True):
+            raise refused
+        if not _sign_known(above, goal, strict=domain == "positive"):
+            raise refused
+    return out
+
+
+def _sign_known(expr: Any, goal: Holds, *, strict: bool) -> bool:
+    """Whether expr >= 0 (strict: > 0) is in the domains or word for word among the hypotheses."""
+    domains = domains_of(goal)
+    checker = Checker(domains)
+    ends = [sym.ge(s, 1) for s in expr.free_symbols if domains.get(s.name) == "natural"]
+    ends += [sym.gt(1, s) for s in expr.free_symbols if domains.get(s.name) == "unit"]
+    told = [r for r in (*goal.given, *ends) if isinstance(r, sp.Ge | sp.Gt | sp.Le | sp.Lt)]
+    if checker.sign(expr) in (("positive",) if strict else ("positive", "nonnegative")):
+        return True
+    return any(
+        checker.equal(expr, r.gts - r.lts)
+        for r in told
+        if isinstance(r, sp.Gt | sp.Lt) or not strict
+    )
 
 
 def _by_factors(goal: Holds) -> Answer | None:
@@ -129,55 +248,161 @@ def _by_factors(goal: Holds) -> Answer | None:
 def _by_z3(goal: Holds) -> Answer | None:
     from .smt import ask
 
-    outcome, values = ask(goal.relation, goal.given, _domains(goal))
+    outcome, values = ask(goal.relation, goal.given, domains_of(goal))
     if outcome == "proved":
         return Answer(Verdict.PROVED, Level.SMT, "z3")
     if outcome == "counterexample":
-        confirmed = _confirm(goal, values)
+        confirmed = _AtPoints(goal).first_failure([values], "z3")
         if confirmed is not None:
             return confirmed
         outcome = "incompleteness: z3's counterexample was not confirmed exactly"
     return Answer(Verdict.UNDECIDED, reason=outcome)
 
 
-def _excess(relation: Any) -> Any:
-    """Return an expression that is > 0 (for strict relations >= 0) where the relation fails."""
-    if isinstance(relation, sp.Le | sp.Lt):
-        return relation.lhs - relation.rhs
-    if isinstance(relation, sp.Ge | sp.Gt):
-        return relation.rhs - relation.lhs
-    if isinstance(relation, sp.Eq):
-        return abs(relation.lhs - relation.rhs)
-    raise Unsupported(f"no counterexample is looked for to {relation}")
+# -- points ----------------------------------------------------------------------------------------
 
 
-def holds_at(relation: Any, point: Mapping[str, Fraction]) -> bool:
-    """Whether a relation certainly holds at a point, by exact evaluation."""
-    if relation in (sp.true, True):
-        return True
-    if isinstance(relation, sp.And):
-        return all(holds_at(part, point) for part in relation.args)
-    difference = value(relation.lhs - relation.rhs, point)
-    lo, hi = difference.lo, difference.hi
-    return {
-        sp.Ge: lo >= 0, sp.Gt: lo > 0, sp.Le: hi <= 0, sp.Lt: hi < 0,
-        sp.Eq: lo == hi == 0, sp.Ne: lo > 0 or hi < 0,
-    }.get(type(relation), False)  # fmt: skip
+def compare(kind: type, lo: Any, hi: Any) -> bool | None:
+    """Return whether a relation holds, given an enclosure of left - right; None: it does not tell.
+
+    Raises:
+        Unsupported: it is no comparison.
+    """
+    if kind in (sp.Le, sp.Lt):
+        lo, hi, kind = -hi, -lo, {sp.Le: sp.Ge, sp.Lt: sp.Gt}[kind]
+    apart, zero = lo > 0 or hi < 0, lo == hi == 0
+    if kind not in (sp.Ge, sp.Gt, sp.Eq, sp.Ne):
+        raise Unsupported(f"the relation {kind.__name__} is not decided at points")
+    holds = {sp.Ge: lo >= 0, sp.Gt: lo > 0, sp.Eq: zero, sp.Ne: apart}[kind]
+    fails = {sp.Ge: hi < 0, sp.Gt: hi <= 0, sp.Eq: apart, sp.Ne: zero}[kind]
+    return True if holds else False if fails else None
 
 
-def _confirm(goal: Holds, point: Mapping[str, Fraction]) -> Answer | None:
-    needed = {s.name for s in goal.relation.free_symbols}
-    full = {**{n: Fraction(1) for n in needed}, **point}
-    if not all(_in_domain(full[n], _domains(goal).get(n, "real")) for n in needed):
+class _Compiled:
+    """A comparison, to be decided at many points.
+
+    Raises:
+        Unsupported: it is no comparison, or a side has no exact meaning.
+    """
+
+    def __init__(self, relation: Any) -> None:
+        self.kind = type(relation)
+        compare(self.kind, 0, 0)
+        sides = {"left": relation.lhs, "right": relation.rhs}
+        # SymPy's difference is sharper where both sides hold the same root
+        self.run = compiled({**sides, "difference": relation.lhs - relation.rhs}, EXACT)
+
+    def difference(self, point: Point) -> Interval:
+        """Return left - right; raises where one of them is not defined."""
+        found = self.run({n: Interval.of(v) for n, v in point.items()})
+        exact: Interval = found["left"] - found["right"]
+        return exact if exact.exact else found["difference"]
+
+    def holds(self, point: Point) -> bool | None:
+        """Return whether it holds; None if that is not certain."""
+        difference = self.difference(point)
+        return compare(self.kind, difference.lo, difference.hi)
+
+
+class _AtPoints:
+    """A goal, to be held against exact arithmetic at points."""
+
+    def __init__(self, goal: Identity | Holds) -> None:
+        self.domains = domains_of(goal)
+        self.relation, self.given = _statement(goal)
+        self._relation = _Compiled(self.relation)
+        parts = [p for r in self.given for p in (r.args if isinstance(r, sp.And) else (r,))]
+        self._given = [_Compiled(p) for p in parts if p != sp.true]
+        self.names = tuple(sorted(s.name for s in _symbols(goal)))
+
+    def points(self) -> Iterator[dict[str, Fraction]]:
+        """Yield points of the domains."""
+        return points(self.names, self.domains)
+
+    def told(self, point: Point) -> str:
+        """Return "holds", "fails", "open" (the enclosure does not tell) or "elsewhere".
+
+        Elsewhere: the point is not in the domains, a hypothesis does not certainly hold there, or the
+        goal is not defined there.
+        """
+        try:
+            inside = all(_in_domain(point[n], self.domains.get(n, "real")) for n in self.names)
+            if not inside or not all(given.holds(point) for given in self._given):
+                return "elsewhere"
+            return {True: "holds", False: "fails", None: "open"}[self._relation.holds(point)]
+        except (ZeroDivisionError, ValueError, Unsupported, KeyError):
+            return "elsewhere"
+
+    def first_failure(self, tried: Iterable[Point], engine: str) -> Answer | None:
+        """Return the first point at which exact arithmetic shows the goal to fail."""
+        for point in tried:
+            if self.told(point) == "fails":
+                excess = str(abs(self._relation.difference(point)))
+                witness = Witness({n: point[n] for n in self.names}, excess)
+                return Answer(Verdict.REFUTED, Level.EXACT, engine, witness=witness)
         return None
-    if not all(holds_at(given, full) for given in goal.given):
-        return None
-    excess = value(_excess(goal.relation), full)
-    strict = isinstance(goal.relation, sp.Lt | sp.Gt)
-    if excess.lo > 0 or (strict and excess.lo >= 0 and excess.exact):
-        shown = {n: full[n] for n in sorted(needed)}
-        return Answer(Verdict.REFUTED, Level.EXACT, "z3", witness=Witness(shown, str(excess)))
-    return None
+
+
+def _statement(goal: Identity | Holds) -> tuple[Any, tuple[Any, ...]]:
+    if isinstance(goal, Identity):
+        return sym.eq(goal.lhs, goal.rhs), ()
+    return goal.relation, goal.given
+
+
+def _by_point(goal: Identity | Holds) -> Answer | None:
+    held = _AtPoints(goal)
+    return held.first_failure(held.points(), "search")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What exact arithmetic says of a goal: at how many points it is defined, and where it fails."""
+
+    points: int
+    fails_at: Point | None = None
+
+
+def examine(goal: Identity | Holds, enough: int = 3) -> Examined:
+    """Look for points of the goal, up to ``enough``, or for one at which it fails.
+
+    None at all, of `MAX_POINTS` and of z3's suggestion: for all that is known the goal says nothing.
+
+    Raises:
+        Unsupported: the goal has no meaning in exact arithmetic.
+    """
+    from .smt import model
+
+    held, seen = _AtPoints(goal), 0
+    for point in held.points():
+        told = held.told(point)
+        if told == "fails":
+            return Examined(seen, point)
+        seen += told != "elsewhere"
+        if seen == enough:
+            return Examined(seen)
+    suggested = None if seen else model(held.given, held.domains, (held.relation,))
+    told = held.told(suggested) if suggested else "elsewhere"
+    return Examined(seen + (told != "elsewhere"), suggested if told == "fails" else None)
+
+
+def doubt(goal: Goal, answer: Answer) -> str:
+    """Return why an answer must not be believed, or nothing: exact arithmetic has the last word.
+
+    A proof needs a point of the goal, and none at which it fails; a refutation one at which it does.
+    """
+    if answer.verdict is Verdict.REFUTED and answer.witness is None:
+        return f"engines disagree: {answer.engine or 'an engine'} refutes it at no point"
+    if not isinstance(goal, Identity | Holds):
+        return ""
+    if answer.verdict is Verdict.PROVED:
+        seen = examine(goal)
+        if seen.fails_at is not None:
+            at = ", ".join(f"{n} = {v}" for n, v in seen.fails_at.items())
+            return f"engines disagree: proved, yet it fails at {at}"
+        return "" if seen.points else "vacuous: no point is known at which it says anything"
+    if answer.witness is not None and _AtPoints(goal).told(answer.witness.point) != "fails":
+        return "engines disagree: refuted, yet it is not seen to fail at the witness"
+    return ""
 
 
 def _in_domain(number: Fraction, domain: str) -> bool:
@@ -188,14 +413,6 @@ def _in_domain(number: Fraction, domain: str) -> bool:
         "unit": 0 <= number < 1,
         "natural": number >= 1 and number.denominator == 1,
     }[domain]
-
-
-# -- search for a refuting point ------------------------------------------------------------------
-
-
-def _by_relation_point(goal: Holds) -> Answer | None:
-    return _search(_excess(goal.relation), goal.given, _domains(goal),
-                   strict=isinstance(goal.relation, sp.Lt | sp.Gt))  # fmt: skip
 
 
 def points(names: tuple[str, ...], domains: Mapping[str, str]) -> Iterator[dict[str, Fraction]]:
@@ -210,56 +427,28 @@ def points(names: tuple[str, ...], domains: Mapping[str, str]) -> Iterator[dict[
         yield {n: c[i] for n, c, i in zip(names, choices, index, strict=True)}
 
 
-def _search(
-    excess: Any, given: tuple[Any, ...], domains: Mapping[str, str], *, strict: bool = False
-) -> Answer | None:
-    used = excess.free_symbols.union(*(r.free_symbols for r in given)) if given else (
-        excess.free_symbols
-    )  # fmt: skip
-    names = tuple(sorted(s.name for s in used))
-    run = compiled({"excess": excess}, EXACT)
-    for point in points(names, domains):
-        try:
-            if not all(holds_at(relation, point) for relation in given):
-                continue
-            found = run({n: Interval.of(v) for n, v in point.items()})["excess"]
-        except (ZeroDivisionError, ValueError, Unsupported):
-            continue
-        if found.lo > 0 or (strict and found.exact and found.lo >= 0):
-            witness = Witness(point, str(found))
-            return Answer(Verdict.REFUTED, Level.EXACT, "search", witness=witness)
-    return None
-
-
 # -- numbers ---------------------------------------------------------------------------------------
 
 
 def _by_evaluation(goal: Ground) -> Answer | None:
-    relation = goal.relation
-    if relation in (sp.true, sp.false):
-        raise Unsupported("SymPy decided it while it was written down; write it unevaluated")
+    relation, level = goal.relation, Level.INTERVAL
+    compare(type(relation), 0, 0)
+    if relation.free_symbols:
+        raise Unsupported(f"{relation} is about more than numbers")
     try:
-        level, difference = Level.EXACT, value(relation.lhs - relation.rhs, {})
-        if not difference.exact:
-            level = Level.INTERVAL
+        difference = _Compiled(relation).difference({})
         lo, hi = difference.lo, difference.hi
+        level = Level.EXACT if difference.exact else Level.INTERVAL
     except Unsupported:
-        from .arb import BALLS
+        from .arb import NUMBERS
 
-        ball = compiled({"_": relation.lhs - relation.rhs}, BALLS)({})["_"]
-        level = Level.INTERVAL
+        found = compiled({"left": relation.lhs, "right": relation.rhs}, NUMBERS)({})
+        ball = found["left"] - found["right"]
         lo, hi = ball.lower(), ball.upper()
-    holds = {
-        sp.Ge: lo >= 0, sp.Gt: lo > 0, sp.Le: hi <= 0, sp.Lt: hi < 0, sp.Eq: lo == hi == 0,
-        sp.Ne: lo > 0 or hi < 0,
-    }[type(relation)]  # fmt: skip
-    fails = {
-        sp.Ge: hi < 0, sp.Gt: hi <= 0, sp.Le: lo > 0, sp.Lt: lo >= 0, sp.Eq: lo > 0 or hi < 0,
-        sp.Ne: lo == hi == 0,
-    }[type(relation)]  # fmt: skip
-    if holds:
+    told = compare(type(relation), lo, hi)
+    if told:
         return Answer(Verdict.PROVED, level, "evaluation")
-    if fails:
+    if told is False:
         by = f"difference in [{float(lo):.6g}, {float(hi):.6g}]"
         return Answer(Verdict.REFUTED, level, "evaluation", witness=Witness({}, by))
     return Answer(Verdict.UNDECIDED, reason="incompleteness: the enclosure does not decide")
@@ -275,9 +464,20 @@ def _by_sympy(goal: Analysis) -> Answer | None:
         return Answer(Verdict.UNDECIDED, reason=f"incompleteness: SymPy leaves {found}")
     if sp.simplify(found - goal.rhs) == 0:
         return Answer(Verdict.PROVED, Level.CAS, "sympy")
-    names = {s.name for s in (found - goal.rhs).free_symbols}
-    point: Point = {n: Fraction(1, 2) for n in names}
-    numeric = (found - goal.rhs).subs({s: sp.Rational(1, 2) for s in (found - goal.rhs).free_symbols})
+    domains = domains_of(goal)
+    left = (found - goal.rhs).free_symbols
+    point = {s: next(v for v in map(Fraction, ("1/2", "2")) if _in_domain(v, domains[s.name]))
+             for s in left}  # fmt: skip
+    numeric = (found - goal.rhs).subs({s: sp.Rational(str(v)) for s, v in point.items()})
     if numeric.is_number and abs(sp.N(numeric, 30)) > sp.Rational(1, 10**6):
-        return Answer(Verdict.REFUTED, Level.CAS, "sympy", witness=Witness(point, str(numeric)))
+        witness = Witness({s.name: v for s, v in point.items()}, str(numeric))
+        return Answer(Verdict.REFUTED, Level.CAS, "sympy", witness=witness)
     return Answer(Verdict.UNDECIDED, reason="incompleteness: SymPy does not simplify the difference")
+
+
+_ENGINES: dict[type, tuple[Callable[[Any], Answer | None], ...]] = {
+    Identity: (_by_identity, _by_point),
+    Holds: (_by_certificate, _by_factors, _by_z3, _by_point),
+    Ground: (_by_evaluation,),
+    Analysis: (_by_sympy,),
+}

@@ -229,7 +229,8 @@ class Judge:
         self, case: Case, subject: Subject, rule: Rule, witness: Witness
     ) -> tuple[str, str]:
         """Run the real optimizer at the witness; it must violate the statement by half as much."""
-        assert case.runs is not None and subject.recipe is not None
+        assert case.runs is not None
+        assert subject.recipe is not None
         exact = excess_at(case.runs.excess, rule.run, witness.point)
         assert exact is not None
         run = Replay(subject.recipe, rule, device=self.device)

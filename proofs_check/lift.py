@@ -4,18 +4,21 @@ Two lifts.  *Unrolled*: run T steps from the fresh state with gradients g1 … g
 symbols m, v, t where the state was, run one step, and read the transition.  Both run the optimizer's
 own ``step()``; nothing is parsed.
 
-The lift is done with several generic sets of numbers and at several steps, for two parameters at
-once.  Where the same branches are taken, the formulas must be the same: a number that lost its symbol
-moves, and stops the lift.  At last the rule is run in ball arithmetic beside an optimizer that was
-not instrumented.
+The lift is done with the user's numbers and with generic ones, at several steps, from several data.
+Where the same branches are taken, the formulas must be the same: a number that lost its symbol moves,
+and stops the lift.  The branches in t that were met must leave no step out.  At last the rule is run
+in ball arithmetic beside optimizers that were not instrumented (`replay.confirm`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
@@ -23,22 +26,21 @@ import torch
 
 from ..theory import symbols as sym
 from ..theory.rule import Regime, Rule, expand
-from .arb import BALLS
 from .build import VALUE_SETS, Recipe
 from .engines import follows
-from .shadow import Shadow, same, source_of
-from .symbolic import Branches, LiftError, SymbolicFloat, math_shim, recording
+from .replay import confirm
+from .runs import Bench, Kept, Numbers, OneStep, Path, one_step, survey, unroll
+from .shadow import same
+from .symbolic import LiftError, math_shim
 
-#: Steps at which the inductive lift is made; rules with branches in t show them here.
+#: Steps at which the inductive lift is made: with the user's numbers, and with others.
 STEPS = (2, 3, 4, 6, 9, 40)
-#: Gradients of the runs that give the state its numbers.
-GRADIENTS = (0.7, -1.3, 0.4, 2.2, -0.6, 1.1)
+_FEWER = (2, 7)
 
 #: Steps tried to reach the other side of a branch in t.
-_SEARCH = tuple(range(1, 50)) + tuple(range(50, 2100, 25)) + (4096,)
-
-_OTHER = "__second"
-_Path = tuple[tuple[sp.Basic, bool], ...]
+_SEARCH = tuple(range(2, 50)) + tuple(range(50, 2100, 25)) + (4096,)
+#: A run beside the rule goes past the branches in t, but no further than this.
+_LONGEST = 600
 
 
 @dataclass(frozen=True)
@@ -50,76 +52,12 @@ class Lift:
         recipe: how the optimizer was constructed.
         branches: every comparison on symbolic values and its outcome, for each regime.
         code_hash: of the formulas and of the optimizer's source.
-        counter: the state entry that counts steps, if there is one.
     """
 
     rule: Rule
     recipe: Recipe
-    branches: tuple[_Path, ...]
+    branches: tuple[Path, ...]
     code_hash: str
-    counter: str | None
-
-
-@dataclass(frozen=True)
-class _OneStep:
-    """What one instrumented step gave: new values as formulas in the old, and the branches."""
-
-    new: Mapping[str, sp.Expr]
-    branches: _Path
-
-
-def _tensor(value: float) -> torch.Tensor:
-    return torch.tensor([value], dtype=torch.float64)
-
-
-class _Bench:
-    """Two one-element parameters and an optimizer on them."""
-
-    def __init__(self, recipe: Recipe, values: Mapping[str, float], *, symbolic: bool) -> None:
-        self.params = [torch.nn.Parameter(_tensor(v)) for v in (0.9, -1.7)]
-        self.optimizer = recipe.build(self.params, values, symbolic=symbolic)
-        self.name = recipe.cls.__name__
-
-    def set_gradients(self, k: int) -> None:
-        for index, param in enumerate(self.params):
-            sign = 1 - 2 * index
-            param.grad = _tensor(sign * GRADIENTS[(k + 2 * index) % len(GRADIENTS)])
-
-    def step(self) -> None:
-        """Take a step.
-
-        Raises:
-            LiftError: the optimizer raises.
-        """
-        try:
-            self.optimizer.step()
-        except LiftError:
-            raise
-        except Exception as error:
-            raise LiftError(f"{self.name}.step() fails: {type(error).__name__}: {error}") from error
-
-    def run(self, steps: int) -> None:
-        for k in range(steps):
-            self.set_gradients(k)
-            self.step()
-
-    def entries(self, index: int = 0) -> dict[str, Any]:
-        """Return the state entries that hold numbers, of one parameter and of its group."""
-        state = self.optimizer.state.get(self.params[index], {})
-        group = self.optimizer.param_groups[0]
-        found = {k: v for k, v in state.items() if isinstance(v, torch.Tensor | int | float)}
-        return {k: v for k, v in found.items() if not isinstance(v, bool)} | {
-            f"group.{k}": group[k] for k in _moving_group_entries(group)
-        }
-
-
-def _moving_group_entries(group: Mapping[str, Any]) -> list[str]:
-    return [k for k in ("step", "t", "k") if isinstance(group.get(k), int)]
-
-
-def _number(value: Any) -> float:
-    with torch._C.DisableTorchFunction():
-        return float(value.item()) if isinstance(value, torch.Tensor) else float(value)
 
 
 def lift(recipe: Recipe) -> Lift:
@@ -129,354 +67,330 @@ def lift(recipe: Recipe) -> Lift:
         LiftError: an operation is not modelled, a symbol was lost, parameters are coupled, or the
             rule does not agree with a run of the optimizer that was not instrumented.
     """
-    counter, names = _survey(recipe)
-    with math_shim():
-        fresh = [_unroll(recipe, values, 1)[0] for values in VALUE_SETS]
-        _agree(fresh, "the first step")
-        regimes = _inductive(recipe, counter)
-    rule = _assemble(recipe, names, regimes, fresh[0])
-    validate(rule, recipe)
+    with _lifting():
+        own = Numbers(recipe.symbols())
+        kept = survey(recipe, own)
+        others = _others(recipe, kept)
+        fresh = _alike(own, others, lambda numbers: unroll(recipe, kept, numbers, 1))
+        paths = _Paths(recipe, kept, own, others)
+        paths.explore()
+        rule = _assemble(recipe, kept, paths, fresh)
+        sets = [own, *(n for n in others if paths.assumed(n))]
+        rounding = max(fresh.rounding, *(one.rounding for one in paths.runs()))
+        confirm(rule, recipe, [n.values for n in sets], rounding, paths.horizon())
     digest = hashlib.sha256()
     for regime in rule.regimes:
         digest.update(repr((regime.when, sorted(rule.transition(regime).items()))).encode())
     digest.update(source_of(recipe.cls).encode())
-    branches = tuple(step.branches for step in regimes)
-    return Lift(rule, recipe, branches, digest.hexdigest()[:16], counter)
+    branches = tuple(one.branches for one in paths.in_order())
+    return Lift(rule, recipe, branches, digest.hexdigest()[:16])
 
 
-def unrolled(recipe: Recipe, steps: int) -> dict[str, sp.Expr]:
+def unrolled(recipe: Recipe, steps: int) -> OneStep:
     """Lift ``steps`` steps from the fresh state; ``x`` is the parameter after them.
 
+    The branches are those that the user's numbers take.
+
     Raises:
-        LiftError: as for `lift`, or fewer than one step is asked for.
+        LiftError: as for `lift`, or fewer than one step or too many are asked for.
     """
     if steps < 1:
         raise LiftError("an unrolled lift takes at least 1 step")
-    counter, _ = _survey(recipe)
-    with math_shim():
-        runs = [_unroll(recipe, values, steps) for values in VALUE_SETS]
-    _agree([r[-1] for r in runs], f"the first {steps} steps")
-    return {n: e for n, e in runs[0][-1].new.items() if n != counter}
+    with _lifting():
+        own = Numbers(recipe.symbols())
+        kept = survey(recipe, own)
+        return _alike(own, _others(recipe, kept), lambda numbers: unroll(recipe, kept, numbers, steps))
 
 
-def _survey(recipe: Recipe) -> tuple[str | None, list[str]]:
-    """Find the state entries of a plain run, and which of them counts steps.
+@contextmanager
+def _lifting() -> Iterator[None]:
+    """Shim `math`, and let compiled code run as the Python that it was compiled from."""
+    with math_shim(), torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _others(recipe: Recipe, kept: Kept) -> list[Numbers]:
+    """Return the sets of generic numbers that the constructor and the first step accept."""
+    out = []
+    for data, values in enumerate(recipe.numbers(), start=1):
+        numbers = Numbers(values, data)
+        try:
+            Bench(recipe, numbers, kept.counted).run(1)
+        except LiftError:
+            continue
+        out.append(numbers)
+    return out
+
+
+def _alike(own: Numbers, others: list[Numbers], run: Callable[[Numbers], OneStep]) -> OneStep:
+    """Return the run with the user's numbers, once others that take its branches agree with it.
 
     Raises:
-        LiftError: the optimizer cannot be built with the numbers it was given, or does not step.
+        LiftError: they do not, or there are none.
     """
-    _Bench(recipe, recipe.symbols(), symbolic=False)  # with the user's own numbers
-    bench = _Bench(recipe, VALUE_SETS[0], symbolic=False)
-    history = []
-    for k in range(3):
-        before = {n: _number(v) for n, v in _floats(bench.optimizer.param_groups[0]).items()}
-        bench.set_gradients(k)
-        bench.step()
-        after = {n: _number(v) for n, v in _floats(bench.optimizer.param_groups[0]).items()}
-        moved = [n for n in after if before.get(n) != after[n] and f"group.{n}" not in
-                 bench.entries()]  # fmt: skip
-        if moved:
-            raise LiftError(
-                f"{bench.name} changes its option {moved[0]!r} while stepping, which the lifter "
-                "does not follow"
-            )
-        history.append({n: _number(v) for n, v in bench.entries().items()})
-    if "x" in history[-1]:
-        raise LiftError(f"{bench.name} calls a state entry 'x', which is the parameter's name here")
-    counters = [n for n in history[-1] if [h.get(n) for h in history] == [1.0, 2.0, 3.0]]
-    return (counters[0] if counters else None), [n for n in history[-1] if n not in counters]
+    mine, alike = run(own), 0
+    for numbers in others:
+        other = run(numbers)
+        if other.branches == mine.branches:
+            _agree([mine, other], "from the fresh state")
+            alike += 1
+        if alike == len(VALUE_SETS):
+            break
+    if not alike:
+        raise LiftError(_NO_OTHERS)
+    return mine
 
 
-def _floats(group: Mapping[str, Any]) -> dict[str, float]:
-    return {k: v for k, v in group.items() if isinstance(v, float) and not isinstance(v, bool)}
+_NO_OTHERS = (
+    "no other numbers for the hyper-parameters were found that the constructor accepts and that take "
+    "the same branches, so a lost symbol would not show"
+)
 
 
-def _unroll(recipe: Recipe, values: Mapping[str, float], steps: int) -> list[_OneStep]:
-    shadow = Shadow()
-    out = []
-    with recording() as made, shadow:
-        bench = _Bench(recipe, values, symbolic=True)
-    made.taken.clear()
-    for index, param in enumerate(bench.params):
-        shadow.put(param, sym.symbol("x" + _OTHER * index))
-    for k in range(1, steps + 1):
-        bench.set_gradients(k - 1)
-        for index, param in enumerate(bench.params):
-            assert param.grad is not None
-            shadow.put(param.grad, sym.symbol(f"g{k}" + _OTHER * index))
-        with recording() as branches, shadow:
-            bench.step()
-        out.append(_read(bench, shadow, branches))
-    return out
+def _agree(runs: Sequence[OneStep], what: str) -> None:
+    """Check that lifts with different numbers gave the same formulas."""
+    for other in runs[1:]:
+        for name, formula in runs[0].new.items():
+            if not same(formula, other.new[name]):
+                raise LiftError(
+                    f"a symbolic value turned into a plain number in a step {what}: the formula of "
+                    f"{name} changes with the numbers that were put in ({formula} against "
+                    f"{other.new[name]})"
+                )
 
 
-def _read(bench: _Bench, shadow: Shadow, branches: Branches) -> _OneStep:
-    """Collect the formulas of both parameters; they must be the same but for the names."""
-    both = []
-    for index, param in enumerate(bench.params):
-        formulas = {"x": shadow.get(param)}
-        for name, value in bench.entries(index).items():
-            formulas[name] = _formula_of(value, shadow)
-        both.append(formulas)
-    rename = {s: sp.Symbol(s.name.replace(_OTHER, ""), **s.assumptions0)
-              for e in both[1].values() for s in e.free_symbols if _OTHER in s.name}  # fmt: skip
-    foreign = any(_OTHER in s.name for e in both[0].values() for s in e.free_symbols)
-    second = {n: e.xreplace(rename) for n, e in both[1].items()}
-    if foreign or any(not same(both[0][n], second[n]) for n in both[0]):
-        raise LiftError(
-            f"{bench.name} couples its parameters: the update of one depends on another, so no "
-            "formula of a single coordinate describes it"
-        )
-    return _OneStep(both[0], tuple(branches.taken))
+# -- branches --------------------------------------------------------------------------------------
 
 
-def _formula_of(value: Any, shadow: Shadow) -> sp.Expr:
-    if isinstance(value, torch.Tensor):
-        return shadow.get(value)
-    return value.expr if isinstance(value, SymbolicFloat) else sp.Rational(repr(value))
+def _told(condition: sp.Basic, outcome: bool) -> sp.Basic:
+    return condition if outcome else sp.Not(condition)
 
 
-def _inductive(recipe: Recipe, counter: str | None) -> list[_OneStep]:
-    """Return one step for each set of branches that the code takes, early steps first."""
-    found: dict[_Path, list[_OneStep]] = {}
-    last_seen: dict[_Path, tuple[int, int]] = {}
+@lru_cache(maxsize=1024)
+def _evaluator(condition: sp.Basic) -> tuple[list[sp.Symbol], Callable[..., Any]]:
+    free = sorted(condition.free_symbols, key=str)
+    return free, sp.lambdify(free, condition, "math")
 
-    def visit(step: int) -> None:
-        for index, values in enumerate(VALUE_SETS):
-            one = _one_step(recipe, counter, values, step, {})
-            found.setdefault(one.branches, []).append(one)
-            last_seen[one.branches] = max(last_seen.get(one.branches, (0, 0)), (step, index))
 
-    for step in STEPS:
-        visit(step)
-    for step in _steps_to_other_branches(recipe, list(found)):
-        visit(step)
-    out = []
-    for path in sorted(found, key=last_seen.__getitem__):
-        _agree(found[path], "one step from an arbitrary state")
-        step, index = last_seen[path]
-        let = _one_step(recipe, counter, VALUE_SETS[index], step, found[path][0].new)
-        flat = expand(let.new)
-        if any(not same(flat[n], found[path][0].new[n]) for n in flat):
+def _comes_out(condition: sp.Basic, values: Mapping[str, float], step: int) -> bool | None:
+    """Return how a condition comes out with these numbers, or None where it has no value."""
+    free, run = _evaluator(condition)
+    try:
+        return bool(run(*({**values, "t": step}[s.name] for s in free)))
+    except (ValueError, ArithmeticError, TypeError):
+        return None
+
+
+def _certain(relation: sp.Basic, given: tuple[sp.Basic, ...]) -> bool:
+    """Whether a relation follows; the engines prove inequalities, so others are taken apart."""
+    if isinstance(relation, sp.Ne):
+        return any(_certain(r(*relation.args), given) for r in (sp.Gt, sp.Lt))
+    if isinstance(relation, sp.Eq):
+        return all(_certain(r(*relation.args), given) for r in (sp.Ge, sp.Le))
+    return follows(relation, given, sym.DOMAINS)
+
+
+class _Paths:
+    """The ways through the code that one step from an arbitrary state takes.
+
+    A way is the conditions that were met, with their outcomes.  Those on hyper-parameters alone are
+    decided by the user's numbers, and assumed from there on.  Those on t must be met both ways, or
+    have one way only.
+    """
+
+    def __init__(self, recipe: Recipe, kept: Kept, own: Numbers, others: list[Numbers]) -> None:
+        self.recipe, self.kept, self.sets, self._others = recipe, kept, [own], others
+        self.found: dict[Path, dict[tuple[int, int], OneStep]] = {}
+        self.decided: dict[sp.Basic, bool] = {}
+        #: path -> the conditions that the others leave open
+        self.when: dict[Path, tuple[sp.Basic, ...]] = {}
+        #: whether some condition is met one way only because the first step is never lifted so
+        self.first_is_apart = False
+        self._tried: set[tuple[int, int]] = set()
+
+    def explore(self) -> None:
+        """Find every path, with two sets of numbers each.
+
+        Raises:
+            LiftError: they do not agree, or a path was not found and may exist.
+        """
+        for step in STEPS:
+            self._visit(0, step)
+        self.sets += [n for n in self._others if self.assumed(n)][: len(VALUE_SETS)]
+        if len(self.sets) < 2:
+            raise LiftError(_NO_OTHERS)
+        for index in range(1, len(self.sets)):
+            for step in _FEWER:
+                self._visit(index, step)
+        while wanted := set(self._wanted()):
+            for index, step in sorted(wanted):
+                self._visit(index, step)
+        for path, runs in self.found.items():
+            if len({index for index, _ in runs}) < 2:
+                told = " and ".join(str(_told(*branch)) for branch in path)
+                raise LiftError(f"the branch {told} was met with one set of numbers only, so a lost "
+                                "symbol would not show")  # fmt: skip
+            _agree(list(runs.values()), "from an arbitrary state")
+            self.when[path] = tuple(self._open(path))
+
+    def assumed(self, numbers: Numbers) -> bool:
+        """Whether other numbers take the branches on hyper-parameters that the user's take."""
+        return all(_comes_out(c, numbers.values, 0) is o for c, o in self.decided.items())
+
+    def _visit(self, index: int, step: int) -> None:
+        one = one_step(self.recipe, self.kept, self.sets[index], step)
+        self._tried.add((index, step))
+        for condition, outcome in one.branches:
+            if sym.t in condition.free_symbols:
+                continue
+            if self.decided.setdefault(condition, outcome) is not outcome:
+                raise LiftError(f"the numbers put in take different branches on {condition}")
+        self.found.setdefault(one.branches, {})[index, step] = one
+
+    def _wanted(self) -> Iterator[tuple[int, int]]:
+        """Yield sets of numbers and steps that should take a path not seen yet, or seen once."""
+        for prefix in self._unseen():
+            yield from itertools.islice(self._that_take(prefix, range(len(self.sets))), 1)
+        for path, runs in self.found.items():
+            seen = {index for index, _ in runs}
+            if len(seen) == 1:
+                rest = [i for i in range(len(self.sets)) if i not in seen]
+                yield from itertools.islice(self._that_take(path, rest), 1)
+
+    def _unseen(self) -> list[Path]:
+        """Return the beginnings of paths that no run took, up to the branch taken otherwise."""
+        begun = {path[:i] for path in self.found for i in range(len(path) + 1)}
+        return [
+            other
+            for path in self.found
+            for i, (condition, outcome) in enumerate(path)
+            if sym.t in condition.free_symbols
+            and (other := (*path[:i], (condition, not outcome))) not in begun
+        ]
+
+    def _that_take(self, path: Path, indices: Iterable[int]) -> Iterator[tuple[int, int]]:
+        named = {int(n) + d for c, _ in path for n in c.atoms(sp.Integer) for d in (-1, 0, 1)}
+        near = {n for n in named if 2 <= n <= _SEARCH[-1]}
+        for index, step in itertools.product(indices, sorted(near.union(_SEARCH))):
+            values = self.sets[index].values
+            if (index, step) not in self._tried and all(
+                _comes_out(condition, values, step) is outcome for condition, outcome in path
+            ):
+                yield index, step
+
+    def _open(self, path: Path) -> Iterator[sp.Basic]:
+        """Yield the conditions on t of a path that do not follow from those before them.
+
+        Raises:
+            LiftError: the other side of a condition was not met, and is not impossible.
+        """
+        unseen = set(self._unseen())
+        for i, (condition, outcome) in enumerate(path):
+            told = _told(condition, outcome)
+            if sym.t not in condition.free_symbols:
+                continue
+            if (*path[:i], (condition, not outcome)) not in unseen:
+                yield told
+                continue
+            before = tuple(_told(*branch) for branch in path[:i])
+            if _certain(told, before):
+                continue
+            if not _certain(told, (*before, sp.Ge(sym.t, 2))):
+                raise LiftError(
+                    f"the code branches on {told}, and no step up to {_SEARCH[-1]} was found that "
+                    "takes the other side"
+                )
+            self.first_is_apart = True
+
+    def runs(self) -> list[OneStep]:
+        """Return every run."""
+        return [one for runs in self.found.values() for one in runs.values()]
+
+    def horizon(self) -> int:
+        """Return a number of steps that takes every path, as far as that is not too many."""
+        last = max(min(step for _, step in runs) for runs in self.found.values())
+        return min(max(max(STEPS), last + 3), _LONGEST)
+
+    def in_order(self) -> list[OneStep]:
+        """Return one run for each path, early paths first."""
+
+        def last_seen(path: Path) -> tuple[int, int]:
+            steps = [step for index, step in self.found[path] if index == 0]
+            return max(steps, default=0), max(step for _, step in self.found[path])
+
+        return [next(iter(self.found[p].values())) for p in sorted(self.found, key=last_seen)]
+
+    def let_form(self, one: OneStep) -> Mapping[str, sp.Expr]:
+        """Return the new values of a path with m_t for what is m_t.
+
+        Raises:
+            LiftError: this changes the formulas.
+        """
+        index, step = max(self.found[one.branches])
+        let = one_step(self.recipe, self.kept, self.sets[index], step, one.new).new
+        if any(not same(formula, one.new[name]) for name, formula in expand(let).items()):
             raise LiftError("naming the new state changed the formula: a fault of the lifter")
-        out.append(let)
-    return out
-
-
-def _steps_to_other_branches(recipe: Recipe, paths: list[_Path]) -> list[int]:
-    """Return steps at which conditions on t are expected to come out the other way."""
-    seen: dict[sp.Basic, set[bool]] = {}
-    for path in paths:
-        for condition, outcome in path:
-            seen.setdefault(condition, set()).add(outcome)
-    steps = set()
-    for condition, outcomes in seen.items():
-        if len(outcomes) == 2 or sym.t not in condition.free_symbols:
-            continue
-        for values in VALUE_SETS:
-            numbers = {s: values.get(s.name, 1.0) for s in condition.free_symbols if s != sym.t}
-            holds = sp.lambdify(sym.t, condition.subs(numbers), "math")
-            for step in _SEARCH:
-                try:
-                    if bool(holds(step)) not in outcomes:
-                        steps.add(step)
-                        break
-                except (ValueError, ArithmeticError, TypeError):
-                    continue
-    return sorted(steps)
-
-
-def _one_step(
-    recipe: Recipe,
-    counter: str | None,
-    values: Mapping[str, float],
-    step: int,
-    final: Mapping[str, sp.Expr],
-) -> _OneStep:
-    """Put symbols where the state was, run one step, read the new values.
-
-    With ``final``, the formulas that the state is known to end with, the result is in let form.
-    """
-    twin = _Bench(recipe, values, symbolic=False)
-    twin.run(step - 1)
-    with recording(), Shadow():
-        bench = _Bench(recipe, values, symbolic=True)
-    shadow = Shadow()
-    for index, (param, other) in enumerate(zip(bench.params, twin.params, strict=True)):
-        with torch.no_grad():
-            param.copy_(other)
-        state, tail = bench.optimizer.state[param], _OTHER * index
-        state.clear()
-        for name, value in twin.optimizer.state[other].items():
-            state[name] = _symbolic_entry(name, value, counter, tail, shadow)
-    group, twin_group = (b.optimizer.param_groups[0] for b in (bench, twin))
-    for name in _moving_group_entries(twin_group):
-        group[name] = _symbolic_entry(f"group.{name}", twin_group[name], counter, "", shadow)
-    bench.set_gradients(step - 1)
-    for index, param in enumerate(bench.params):
-        assert param.grad is not None
-        shadow.put(param, sym.symbol("x" + _OTHER * index))
-        shadow.put(param.grad, sym.symbol("g" + _OTHER * index))
-    if final:
-        for name, value in bench.entries().items():
-            if isinstance(value, torch.Tensor) and name in final and name != counter:
-                shadow.name_when(value, final[name], sym.new(name))
-    with recording() as branches, shadow:
-        bench.step()
-    if not final:
-        one = _read(bench, shadow, branches)
-        return _OneStep({n: e for n, e in one.new.items() if n != counter}, one.branches)
-    lines: dict[str, sp.Expr] = {}
-    names = {sym.new(n): n for n in final}
-    for symbol, formula in shadow.definitions.items():
-        lines[names[symbol]] = formula
-    for name, value in bench.entries().items():
-        if name != counter and name not in lines:
-            lines[name] = _formula_of(value, shadow)
-        elif name in lines and _formula_of(value, shadow) != sym.new(name):
-            raise LiftError("a state entry changed after its last value: a fault of the lifter")
-    lines["x"] = shadow.get(bench.params[0])
-    return _OneStep(_in_order(lines), tuple(branches.taken))
-
-
-def _in_order(lines: Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
-    """Order let-form lines so that each speaks only of lines before it; x comes last."""
-    rest = {n: e for n, e in lines.items() if n != "x"}
-    out: dict[str, sp.Expr] = {}
-    while rest:
-        pending = {sym.new(n) for n in rest}
-        ready = [n for n, e in rest.items() if not e.free_symbols & (pending - {sym.new(n)})]
-        if not ready:
-            raise LiftError("the new state values are defined in a circle: a fault of the lifter")
-        out |= {n: rest.pop(n) for n in ready}
-    return {**out, "x": lines["x"]}
-
-
-def _symbolic_entry(name: str, value: Any, counter: str | None, tail: str, shadow: Shadow) -> Any:
-    if isinstance(value, bool) or not isinstance(value, torch.Tensor | int | float):
-        return value
-    formula = sym.t - 1 if name == counter else sym.symbol(sym.state_name(name) + tail)
-    if isinstance(value, torch.Tensor):
-        copy = value.detach().clone()
-        shadow.put(copy, formula)
-        return copy
-    return SymbolicFloat(float(value), formula)
+        return let
 
 
 # -- putting a rule together -----------------------------------------------------------------------
 
 
-def _agree(steps: list[_OneStep], what: str) -> None:
-    """Check that lifts with different numbers gave the same formulas where branches agree."""
-    for other in steps[1:]:
-        if other.branches != steps[0].branches:
-            continue
-        for name, formula in steps[0].new.items():
-            if not same(formula, other.new[name]):
-                raise LiftError(
-                    f"a symbolic value turned into a plain number in {what}: the formula of {name} "
-                    f"changes with the numbers that were put in ({formula} against "
-                    f"{other.new[name]})"
-                )
-
-
-def _assemble(
-    recipe: Recipe, names: list[str], steps: list[_OneStep], fresh: _OneStep
-) -> Rule:
-    """Build the rule: split the conditions, find the initial state, keep a first step apart."""
-    assumes: list[sp.Basic] = []
-    regimes = []
-    for one in steps:
-        when = []
-        for condition, outcome in one.branches:
-            told = condition if outcome else sp.Not(condition)
-            loose = condition.free_symbols - {sym.t} - {sym.symbol(s) for s in recipe.symbols()}
-            if loose:
-                raise LiftError(
-                    f"the code branches on the value of {', '.join(sorted(map(str, loose)))}, which "
-                    "differs from coordinate to coordinate"
-                )
-            (when if sym.t in condition.free_symbols else assumes).append(told)
-        regimes.append(Regime(one.new, tuple(when)))
-    first = {n: fresh.new[n].xreplace({sym.symbol("g1"): sym.g}) for n in (*names, "x")}
+def _assemble(recipe: Recipe, kept: Kept, paths: _Paths, fresh: OneStep) -> Rule:
+    """Build the rule: find the initial state, keep a first step apart that does not fit in."""
+    regimes = [Regime(paths.let_form(one), paths.when[one.branches]) for one in paths.in_order()]
+    assumes = [_told(*branch) for branch in paths.decided.items()]
+    first = {n: fresh.new[n].xreplace({sym.symbol("g1"): sym.g}) for n in (*kept.names, "x")}
+    initial = None
+    if not paths.first_is_apart:
+        own = paths.sets[0].values
+        at_one = (r for r in regimes if all(_comes_out(c, own, 1) for c in r.when))
+        initial = next((_initial(r, kept, first) for r in at_one), None)
+    if initial is None:
+        late = (Regime(r.new, (*r.when, sym.t > 1)) for r in regimes)
+        regimes = [Regime(first, (sp.Eq(sym.t, 1),)), *late]
+        assumes += [_told(*branch) for branch in fresh.branches]
+        initial = dict.fromkeys(kept.names, sp.Integer(0))
     name = f"{recipe.cls.__module__}.{recipe.cls.__qualname__}"
-    for at_one in regimes:
-        initial = _initial(at_one, names, first)
-        if initial is not None:
-            rule = Rule(name, initial, tuple(regimes), tuple(dict.fromkeys(assumes)))
-            return replace(rule, regimes=_needed(rule))
-    late = tuple(Regime(r.new, (*r.when, sym.t > 1)) for r in regimes)
-    regimes = [Regime(first, (sp.Eq(sym.t, 1),)), *late]
-    zeros = dict.fromkeys(names, sp.Integer(0))
-    rule = Rule(name, zeros, tuple(regimes), tuple(dict.fromkeys(assumes)))
-    return replace(rule, regimes=_needed(rule))
+    rule = Rule(name, initial, tuple(regimes), tuple(dict.fromkeys(assumes)))
+    known = {"x", "g", "t", *recipe.symbols()}
+    known |= {s.name for n in kept.names for s in (sym.old(n), sym.new(n))}
+    spoken = {s.name for r in regimes for e in (*r.new.values(), *r.when) for s in e.free_symbols}
+    if spoken - known:
+        raise LiftError(f"the formulas speak of {spoken - known}: a fault of the lifter")
+    return rule
 
 
 def _initial(
-    regime: Regime, names: list[str], first: Mapping[str, sp.Expr]
+    regime: Regime, kept: Kept, first: Mapping[str, sp.Expr]
 ) -> dict[str, sp.Expr] | None:
     """Return the start (0 or 1 for each entry) from which the regime gives the fresh first step."""
     flat = expand(regime.new)
-    initial: dict[str, sp.Expr] = dict.fromkeys(names, sp.Integer(0))
+    initial: dict[str, sp.Expr] = dict.fromkeys(kept.names, sp.Integer(0))
 
     def gives(name: str) -> bool:
         at = {sym.old(n): v for n, v in initial.items()} | {sym.t: sp.Integer(1)}
         try:
-            return same(flat[name].subs(at, simultaneous=True), first[name])
+            return same(flat[name].xreplace(at), first[name])
         except ZeroDivisionError:
             return False
 
-    for name in names:
+    for name in kept.names:
         if not gives(name):
             initial[name] = sp.Integer(1)
-    return initial if all(gives(n) for n in (*names, "x")) else None
+    return initial if all(gives(n) for n in (*kept.names, "x")) else None
 
 
-def _needed(rule: Rule) -> tuple[Regime, ...]:
-    """Return the regimes without conditions that always hold, and check that nothing is left out.
-
-    Raises:
-        LiftError: a branch in t was seen on one side only, and the other side is not impossible.
-    """
-    conditions = {c for r in rule.regimes for c in r.when}
-    out = []
-    for regime in rule.regimes:
-        kept = list(regime.when)
-        for condition in regime.when:
-            if sp.Not(condition) in conditions or condition in (sp.Eq(sym.t, 1), sym.t > 1):
-                continue
-            others = tuple(c for c in kept if c != condition)
-            if not follows(condition, others, rule.all_domains):
-                raise LiftError(
-                    f"the code branches on {condition}, and no step up to {_SEARCH[-1]} was found "
-                    "that takes the other side"
-                )
-            kept.remove(condition)
-        out.append(Regime(regime.new, tuple(kept)))
-    return tuple(out)
-
-
-def validate(rule: Rule, recipe: Recipe, steps: int = 6) -> None:
-    """Run the rule in ball arithmetic beside an optimizer that is not instrumented.
+def source_of(cls: type) -> str:
+    """Return the source of the module that defines a class, or of the class alone.
 
     Raises:
-        LiftError: they disagree by more than rounding.
+        LiftError: neither can be read.
     """
-    for values in VALUE_SETS:
-        bench = _Bench(recipe, values, symbolic=False)
-        start = Fraction(_number(bench.params[0]))
-        gradients, seen = [], []
-        for k in range(steps):
-            bench.set_gradients(k)
-            assert bench.params[0].grad is not None
-            gradients.append(Fraction(_number(bench.params[0].grad)))
-            bench.step()
-            seen.append(_number(bench.params[0]))
-        point = {n: Fraction(values.get(n, v)) for n, v in recipe.symbols().items()}
-        trace = rule.run_in(BALLS, point, gradients, start)
-        for k, (real, ball) in enumerate(zip(seen, trace.x[1:], strict=True), start=1):
-            if abs(real - float(ball.mid())) > 1e-6 * (abs(real) + float(values["alpha"])):
-                raise LiftError(
-                    f"the lifted rule gives x = {float(ball.mid()):.12g} after step {k}, but the "
-                    f"optimizer gives {real:.12g}: the lift is wrong, no claim is judged on it"
-                )
+    for thing in (inspect.getmodule(cls), cls):
+        try:
+            if thing is not None:
+                return inspect.getsource(thing)
+        except (OSError, TypeError):
+            continue
+    raise LiftError(f"the source of {cls.__qualname__} cannot be read")

@@ -104,12 +104,17 @@ REFLECTED: dict[str, Callable[..., Formula]] = {
 
 #: Change the shape of a one-element tensor, or its dtype among floats, and nothing else.
 SHAPE_ONLY = frozenset(
-    "view view_as reshape reshape_as flatten unsqueeze squeeze expand expand_as alias "
-    "to type_as float double half bfloat16 requires_grad_ cpu cuda".split()
+    """
+    view view_as reshape reshape_as flatten unsqueeze squeeze expand expand_as alias to type_as
+    float double half bfloat16 requires_grad_ cpu cuda
+    """.split()
 )
 
 #: Their result does not depend on the numbers in their first argument, which may be unwritten.
 OVERWRITES = frozenset("copy fill zero zeros_like ones_like full_like".split())
+
+#: Kernels that show the memory of a tensor under another name, and nothing else.
+SAME_MEMORY = frozenset("alias detach".split())
 
 #: Make a tensor whose memory is not written yet.
 EMPTY = frozenset("empty empty_like new_empty".split())
@@ -131,17 +136,22 @@ FACTORIES: dict[str, Callable[..., Formula]] = {
 
 #: Ask about a tensor or the process, never about the numbers in it.
 METADATA = frozenset(
-    """is_complex is_floating_point numel nelement size dim ndimension stride is_contiguous
-    is_same_size get_device element_size is_inference is_tensor is_neg is_conj is_signed __len__ __hash__ is_grad_enabled set_grad_enabled
-    _set_grad_enabled can_cast promote_types result_type get_default_dtype
-    _record_function_enter_new _record_function_enter _record_function_exit""".split()
+    """
+    is_complex is_floating_point numel nelement size dim ndimension stride is_contiguous
+    is_same_size get_device element_size is_inference is_tensor is_neg is_conj is_signed __len__
+    __hash__ is_grad_enabled set_grad_enabled _set_grad_enabled can_cast promote_types
+    result_type get_default_dtype _record_function_enter_new _record_function_enter
+    _record_function_exit
+    """.split()
 )
 
 #: Attributes of a tensor that say nothing of its numbers.
 ATTRIBUTES = frozenset(
-    """device dtype layout shape ndim is_sparse is_cuda is_cpu is_mps is_xla is_quantized is_meta
-    is_leaf is_sparse_csr is_mkldnn is_nested is_xpu is_mtia is_maia is_ipu is_vulkan is_hpu requires_grad
-    itemsize nbytes""".split()
+    """
+    device dtype layout shape ndim is_sparse is_cuda is_cpu is_mps is_xla is_quantized is_meta
+    is_leaf is_sparse_csr is_mkldnn is_nested is_xpu is_mtia is_maia is_ipu is_vulkan is_hpu
+    requires_grad itemsize nbytes
+    """.split()
 )
 #: Attributes that are tensors themselves, whose formula is known by their memory.
 TENSOR_ATTRIBUTES = frozenset("grad data _grad T mT".split())

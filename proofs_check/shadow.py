@@ -2,12 +2,12 @@
 
 A `TorchFunctionMode` sees each torch operation, runs it on the real numbers, and gives the result
 the formula that ``operations`` names.  What is not named there stops the lift: no tensor ever exists
-without a formula.
+without a formula.  Below it a `TorchDispatchMode` sees what reaches torch's kernels by other ways
+(scripted code, disabled torch functions), and stops the lift.
 
 Every tensor has one element, so a formula belongs to a place in memory; views share it.  Beside the
 formula stands the number that was there.  A place whose number is another one when it is read, or at
-the end of the step, was written by something that the mode did not see: scripted code, NumPy, another
-thread.  And the numbers themselves go through the table's formula, so that an operation that does
+the end of the step, was written by something that neither mode saw: NumPy, another thread.  And the numbers themselves go through the table's formula, so that an operation that does
 not do what its name says stops the lift too.
 """
 
@@ -17,11 +17,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any
+from typing import Any, Self
 
 import sympy as sp
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..theory.identity import Budget, Checker, Unsupported
 from ..theory.symbols import DOMAINS
@@ -30,6 +31,7 @@ from .symbolic import LiftError, SymbolicFloat, exact, plain, stop
 
 #: A tensor whose memory was not written yet (``empty_like``): reading it stops the lift.
 UNWRITTEN = sp.Symbol("unwritten_memory")
+_INEXACT = (sp.Float, sp.I, sp.zoo, sp.oo, -sp.oo, sp.nan)
 #: Rounding coarser than this is no small error beside a formula over the reals.
 COARSE = 1e-6
 
@@ -51,6 +53,23 @@ class _Operand:
     number: Any
 
 
+class _Guard(TorchDispatchMode):
+    """Stops at every kernel that runs while the shadow above does not look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run a kernel, if the shadow knows of it."""
+        name = str(func).removeprefix("aten.").partition(".")[0]
+        if not self.seen and name not in ops.SAME_MEMORY:
+            stop(name, "runs in a way that the lifter does not see")
+        return func(*args, **(kwargs or {}))
+
+
 class Shadow(TorchFunctionMode):
     """The mode: holds the formula of every tensor that the code under it touches.
 
@@ -68,6 +87,17 @@ class Shadow(TorchFunctionMode):
         self._places: dict[tuple[int, int], tuple[sp.Expr, sp.Symbol]] = {}
         self._back: dict[sp.Symbol, sp.Expr] = {}
         self._torch_error: Exception | None = None
+        self._guard = _Guard()
+
+    def __enter__(self) -> Self:
+        """Put both modes on."""
+        self._guard.__enter__()
+        return super().__enter__()  # type: ignore[no-any-return]
+
+    def __exit__(self, *raised: Any) -> None:
+        """Take both modes off."""
+        super().__exit__(*raised)
+        self._guard.__exit__(*raised)
 
     # -- formulas by memory --------------------------------------------------------------------
 
@@ -80,10 +110,12 @@ class Shadow(TorchFunctionMode):
         with torch._C.DisableTorchFunction():
             dtype, memory = tensor.dtype, tensor.detach()
         key, number, formula = place_of(tensor), number_of(tensor), sp.sympify(formula)
-        if not isinstance(formula, sp.Expr) or formula.has(sp.Float, sp.zoo, sp.nan, sp.oo, sp.I):
-            stop("making a tensor", f"of {formula} is no exact real number")
-        if formula != UNWRITTEN and not math.isfinite(number):
-            stop("making a tensor", f"of {number} leaves the finite numbers")
+        infinite = formula is sp.zoo and math.isinf(number)  # torch's RAdam divides by it next
+        if not infinite and formula != UNWRITTEN:
+            if not math.isfinite(number):
+                stop("making a tensor", f"of {number} leaves the finite numbers")
+            if not isinstance(formula, sp.Expr) or formula.has(*_INEXACT):
+                stop("making a tensor", f"of {formula} is no exact real number")
         whole = dtype in (torch.int32, torch.int64) and formula.is_integer
         if not (dtype.is_floating_point or whole):
             stop("making a tensor", f"of {dtype} is no real number")
@@ -119,7 +151,10 @@ class Shadow(TorchFunctionMode):
             LiftError: it has none, because it was made outside the optimizer's step, or its memory
                 was written by something that the mode did not see.
         """
-        return self._read(tensor, what).formula
+        formula = self._read(tensor, what).formula
+        if formula is sp.zoo:
+            stop(what, "meets a division by zero")
+        return formula
 
     def _read(self, tensor: torch.Tensor, what: str) -> _Place:
         place = self._at.get(place_of(tensor))
@@ -159,6 +194,7 @@ class Shadow(TorchFunctionMode):
     ) -> Any:
         """Run one torch operation for real and give its result a formula."""
         name = getattr(func, "__name__", str(func)).split(".")[0]
+        self._guard.seen += 1
         try:
             return self._dispatch(func, name, args, kwargs or {})
         except LiftError:
@@ -167,6 +203,8 @@ class Shadow(TorchFunctionMode):
             if error is self._torch_error:  # the optimizer would meet it without the lifter too
                 raise
             stop(name, f"is beyond the lifter ({type(error).__name__}: {error})")
+        finally:
+            self._guard.seen -= 1
 
     def _really(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         try:
@@ -254,15 +292,17 @@ class Shadow(TorchFunctionMode):
             formula = meaning(
                 *(o.formula for o in operands), **{k: o.formula for k, o in named.items()}
             )
-            expected = meaning(
-                *(o.number for o in operands), **{k: o.number for k, o in named.items()}
-            )
+            if isinstance(formula, sp.Expr) and formula.has(sp.zoo):
+                formula = sp.zoo  # SymPy keeps zoo * (sqrt(v) + eps), lest v and eps vanish
+            else:
+                expected = meaning(
+                    *(o.number for o in operands), **{k: o.number for k, o in named.items()}
+                )
+                self._confirm(result, name, expected, (*operands, *named.values()))
         except TypeError:
             stop(name, "was called in a way that the lifter has no meaning for")
         except ArithmeticError:
             stop(name, "leaves the finite numbers")
-        if isinstance(formula, sp.Expr | int):
-            self._confirm(result, name, expected, (*operands, *named.values()))
         self.put(result, formula)
 
     def _confirm(
@@ -277,7 +317,7 @@ class Shadow(TorchFunctionMode):
         if not sp.sympify(expected).is_real:
             stop(name, "leaves the real numbers")
         sizes = [abs(o.number) for o in operands if isinstance(o.number, int | float)]
-        scale = abs(float(expected)) + sum(sizes)
+        scale = abs(float(expected)) + sum(s for s in sizes if math.isfinite(s))
         unit = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
         error = abs(number - float(expected))
         if error > 64 * max(unit, 2**-52) * scale:

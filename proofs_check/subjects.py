@@ -150,6 +150,8 @@ def builtin() -> dict[str, Subject]:
 
 
 _NO_NUMBERS = ("nan", "inf", "infinity")
+#: As other tools write them; the word "false" is true to Python.
+_WORDS = {"true": True, "false": False}
 
 
 def parse_option(text: str) -> tuple[str, Any]:
@@ -164,7 +166,8 @@ def parse_option(text: str) -> tuple[str, Any]:
     try:
         read = ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        read = float(value) if value.strip().lower().lstrip("+-") in _NO_NUMBERS else value
+        word = value.strip().lower()
+        read = float(word) if word.lstrip("+-") in _NO_NUMBERS else _WORDS.get(word, value)
     if isinstance(read, float) and not math.isfinite(read):
         raise UnknownSubject(f"the option {name.strip()} is {value}; give it a finite number")
     return name.strip(), read
@@ -203,7 +206,8 @@ def _split(text: str) -> tuple[str, dict[str, Any]]:
         return path, {}
     try:
         call = ast.parse(f"f({inside.rstrip(')')})", mode="eval").body
-        assert isinstance(call, ast.Call) and not call.args
+        assert isinstance(call, ast.Call)
+        assert not call.args
         return path, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, AssertionError):
         raise UnknownSubject(f"the options in {text!r} are not written as NAME=VALUE, …") from None
@@ -220,7 +224,7 @@ def load(path: str) -> type[torch.optim.Optimizer]:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UnknownSubject(
             f"the module {module_name!r} does not import ({type(error).__name__}: {error}); is it "
             "installed, or in the current folder?"
@@ -233,6 +237,8 @@ def load(path: str) -> type[torch.optim.Optimizer]:
         )
     if not (isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)):
         raise UnknownSubject(f"{path} is no torch.optim.Optimizer class, so it has no rule to lift")
+    if cls.step is torch.optim.Optimizer.step:
+        raise UnknownSubject(f"{path} has no step() of its own, so it has no rule to lift")
     return cls
 
 

@@ -1,10 +1,8 @@
-"""Optimizers that try to make the lifter lie: each loses a symbol, hides a number or couples coordinates.
+"""Optimizers that try to make the lifter lie: a symbol lost, a number hidden, coordinates coupled.
 
 A case is the body of a step for one parameter.  It is marked with what must come of it: `lifts`, to
-the rule that the code really runs, or `stops`, with words of the message.
+the rule that the code really runs, or `stops`, with words of the message and a line of its own.
 """
-
-# ruff: noqa: N802, E731
 
 import cmath
 import contextlib
@@ -26,8 +24,9 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import sqrt as bound_sqrt
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ Rule = Callable[..., None]
 
 
 class Leaky(torch.optim.Optimizer):
-    """A learning rate, a momentum, and a rule for one parameter at a time."""
+    """A learning rate, a momentum, an option of no known name, and a rule for one parameter."""
 
     rule: Rule
     setup: Callable[[Any], None] = lambda self: None
@@ -62,257 +61,288 @@ class Case:
     Attributes:
         cls: The optimizer.
         body: The function whose lines an error must name.
-        told: Words of the error, or nothing where it must lift.
-        here: Whether the error must name a line of the body.
-        options: What the constructor is given.
+        told: Words of the error, or None where it must lift.
+        here: Whether the error must name a line of the body; else no single line is to blame.
     """
 
     cls: type[Leaky]
-    body: Rule
-    told: str = ""
-    here: bool = True
-    options: dict[str, Any] = field(default_factory=dict)
+    body: Callable[..., Any]
+    told: str | None
+    here: bool
 
 
 ZOO: dict[str, Case] = {}
 
 
-def _add(body: Rule, told: str, here: bool, setup: Any, options: dict[str, Any]) -> Rule:
-    name = body.__name__
+def _add(
+    name: str, rule: Rule, body: Callable[..., Any], told: str | None, here: bool, setup: Any = None
+) -> None:
     assert name not in ZOO, name
-    parts: dict[str, Any] = {"rule": body, "__module__": __name__}
+    parts: dict[str, Any] = {"rule": rule, "__module__": __name__}
     if setup is not None:
         parts["setup"] = setup
-    ZOO[name] = Case(type(name, (Leaky,), parts), body, told, here, options)
-    return body
+    ZOO[name] = Case(type(name, (Leaky,), parts), body, told, here)
 
 
-def stops(
-    told: str, *, here: bool = True, setup: Any = None, options: dict[str, Any] | None = None
-) -> Callable[[Rule], Rule]:
+def stops(told: str, *, here: bool = True, setup: Any = None) -> Callable[[Rule], Rule]:
     """Mark a case that must stop, with these words."""
-    return lambda body: _add(body, told, here, setup, options or {})
+
+    def mark(body: Rule) -> Rule:
+        _add(body.__name__, body, body, told, here, setup)
+        return body
+
+    return mark
 
 
-def lifts(*, setup: Any = None, options: dict[str, Any] | None = None) -> Callable[[Rule], Rule]:
+def lifts(*, setup: Any = None) -> Callable[[Rule], Rule]:
     """Mark a case that must lift to what it really does."""
-    return lambda body: _add(body, "", False, setup, options or {})
 
-
-MOVED = "turned into a plain number"  # formulas that differ between sets of numbers
-UNSEEN = "an operation that the lifter did not see"
-HIDDEN = "outside"  # … of the state that the lifter follows
-SHAPE = "shape"
-
-# -- a hyper-parameter through Python ---------------------------------------------------------------
-
-
-@lifts()
-def python_arithmetic(self, p, g, s, lr, group):
-    rate = abs(-lr) ** 2 * 3 / (1 + lr) - lr**0.5 + pow(lr, 3) + 2**lr - sum([lr, lr])
-    p.add_(g, alpha=-rate)
-
-
-@lifts()
-def math_sqrt(self, p, g, s, lr, group):
-    p.add_(g, alpha=-math.sqrt(lr) - math.pow(lr, 3) - math.fabs(lr))
-
-
-@stops(MOVED, here=False)
-def math_sqrt_bound_before(self, p, g, s, lr, group):
-    p.add_(g, alpha=-bound_sqrt(lr))
-
-
-@stops(MOVED, here=False)
-def other_option_bound_before(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * bound_sqrt(group["kappa"]))
-
-
-@stops("math.exp")
-def math_exp(self, p, g, s, lr, group):
-    p.add_(g, alpha=-math.exp(lr))
-
-
-@stops("math.floor")
-def math_floor(self, p, g, s, lr, group):
-    p.add_(g, alpha=-math.floor(lr + 1))
-
-
-@stops("math.prod")
-def math_prod_of_a_list(self, p, g, s, lr, group):
-    p.add_(g, alpha=-math.prod([lr, 0.5]))
-
-
-@stops("math.hypot")
-def math_hypot(self, p, g, s, lr, group):
-    p.add_(g, alpha=-math.hypot(lr, 1.0))
-
-
-@stops("complex")
-def cmath_sqrt(self, p, g, s, lr, group):
-    p.add_(g, alpha=-cmath.sqrt(lr).real)
-
-
-@stops("the symbolic value")
-def statistics_mean(self, p, g, s, lr, group):
-    p.add_(g, alpha=-statistics.mean([lr, 1.0]))
-
-
-@stops(MOVED, here=False)
-def decimal_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(decimal.Decimal(lr)))
-
-
-@stops("the symbolic value")
-def fraction_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(fractions.Fraction(lr)))
-
-
-@stops("the symbolic value")
-def fraction_product(self, p, g, s, lr, group):
-    p.add_(g, alpha=-(lr * fractions.Fraction(1, 2)))
-
-
-@stops(MOVED, here=False)
-def struct_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-struct.unpack("d", struct.pack("d", lr))[0])
-
-
-@stops(MOVED, here=False)
-def ctypes_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-ctypes.c_double(lr).value)
-
-
-@stops(MOVED, here=False)
-def json_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-json.loads(json.dumps([lr]))[0])
-
-
-@stops(MOVED, here=False)
-def string_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(f"{lr}"))
-
-
-@stops("")
-def rounded_by_a_string(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * float(f"{group['momentum']:.0f}"))
-
-
-@stops("pickling")
-def pickle_round_trip(self, p, g, s, lr, group):
-    p.add_(g, alpha=-pickle.loads(pickle.dumps(lr)))
-
-
-@lifts()
-def copies(self, p, g, s, lr, group):
-    p.add_(g, alpha=-copy.copy(lr) * copy.deepcopy([lr])[0])
-
-
-@lifts()
-def numpy_scalar_arithmetic(self, p, g, s, lr, group):
-    p.add_(g, alpha=-(np.float64(2.0) * lr))
-
-
-@stops(MOVED, here=False)
-def numpy_scalar(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(np.float64(lr)))
-
-
-@stops("")
-def numpy_single(self, p, g, s, lr, group):
-    p.mul_(1 - np.float32(lr) * 0.1)
-    p.sub_(g)
-
-
-@stops("")
-def numpy_single_on_a_tensor(self, p, g, s, lr, group):
-    p.sub_(g * np.float32(lr))
-
-
-@stops("")
-def numpy_sqrt(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(np.sqrt(lr)))
-
-
-@stops("")
-def numpy_array(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(np.array([lr])[0]))
-
-
-@stops("__float__")
-def float_of_it(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float(lr))
-
-
-@stops(MOVED, here=False)
-def float_add_unbound(self, p, g, s, lr, group):
-    p.add_(g, alpha=-float.__add__(lr, 0.0))
-
-
-@lifts()
-def real_part(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr.real)
-
-
-@stops("__int__")
-def int_of_it(self, p, g, s, lr, group):
-    p.add_(g, alpha=-(lr + int(lr)))
-
-
-@stops("__round__")
-def rounded(self, p, g, s, lr, group):
-    p.add_(g, alpha=-round(lr, 2))
-
-
-@stops("__floordiv__")
-def floor_divided(self, p, g, s, lr, group):
-    p.add_(g, alpha=-(lr + lr // 0.3))
-
-
-@stops("__rmod__")
-def remainder(self, p, g, s, lr, group):
-    p.add_(g, alpha=-(lr + 5.0 % lr))
-
-
-@stops("__hash__")
-def looked_up(self, p, g, s, lr, group):
-    p.add_(g, alpha=-{0.1: 5.0}.get(lr, 1.0) * lr)
-
-
-@stops("__index__")
-def used_as_an_index(self, p, g, s, lr, group):
-    s["step"] = s.get("step", 0) + 1
-    try:
-        rate = [0.0, 1.0, 0.5, 0.25][operator.index(s["step"]) % 4]
-    except TypeError:
-        rate = 1.0
-    p.add_(g, alpha=-lr * rate)
-
-
-@stops(MOVED, here=False)
-def drawn_at_random(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * random.random())
-
-
-def _generator(self):
-    self.random = random.Random(0)
-
-
-@stops("", here=False, setup=_generator)
-def drawn_from_a_seeded_generator(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * self.random.random())
-
+    def mark(body: Rule) -> Rule:
+        _add(body.__name__, body, body, None, False, setup)
+        return body
+
+    return mark
+
+
+# Words of the messages that name no line, since no single line is to blame.
+MOVED = "turned into a plain number"
+WRONG = "the lift is wrong"
+TWO = "by two formulas"
+OUTSIDE = "outside of the state"
+CHANGED = "that the lifter did not see"
+COUPLED = "couples its parameters"
+SHARED = "the same state for every parameter"
+NO_LINE = (MOVED, WRONG, TWO, OUTSIDE, CHANGED, COUPLED, SHARED, "no other numbers")
+# … and of one that does.
+UNSEEN = "in a way that the lifter does not see"
+
+# -- a learning rate through Python, on its way to p.add_(g, alpha=-rate) ----------------------------
+
+RATES: dict[str, tuple[Callable[[float], Any], str | None]] = {
+    "arithmetic": (lambda lr: abs(-lr) ** 2 * 3 / (1 + lr) - lr**0.5 + pow(lr, 3) + 2**lr, None),
+    "sum": (lambda lr: sum([lr, lr, 1]), None),
+    "math_sqrt": (lambda lr: math.sqrt(lr) + math.pow(lr, 3) + math.fabs(lr), None),
+    "copies": (lambda lr: copy.copy(lr) * copy.deepcopy([lr])[0], None),
+    "numpy_product": (lambda lr: np.float64(2.0) * lr, None),
+    "real_part": (lambda lr: lr.real, None),
+    "clamped": (lambda lr: min(max(lr, 1e-4), 50.0), None),
+    "branch": (lambda lr: lr if lr < 1 else lr * lr, None),
+    "math_exp": (lambda lr: math.exp(lr), "math.exp"),
+    "math_floor": (lambda lr: math.floor(lr + 1), "math.floor"),
+    "math_prod": (lambda lr: math.prod([lr, 0.5]), "math.prod"),
+    "math_hypot": (lambda lr: math.hypot(lr, 1.0), "math.hypot"),
+    "math_copysign": (lambda lr: math.copysign(1.0, lr), "math.copysign"),
+    "cmath_sqrt": (lambda lr: cmath.sqrt(lr).real, "__complex__"),
+    "float": (lambda lr: float(lr), "__float__"),
+    "int": (lambda lr: lr + int(lr), "__int__"),
+    "round": (lambda lr: round(lr, 2), "__round__"),
+    "floor": (lambda lr: lr + lr // 0.3, "__floordiv__"),
+    "remainder": (lambda lr: lr + 5.0 % lr, "__rmod__"),
+    "divmod": (lambda lr: divmod(lr, 0.3)[1], "__divmod__"),
+    "integer_ratio": (lambda lr: lr.as_integer_ratio()[0], "as_integer_ratio"),
+    "percent_d": (lambda lr: lr + int("%d" % lr), "__int__"),  # noqa: UP031
+    "complex_power": (lambda lr: ((-lr) ** 0.5).real, "left the real numbers"),
+    "infinite": (lambda lr: lr * math.inf, "leaves the finite numbers"),
+    "overflow": (lambda lr: 1 / (lr * 1e308 * 1e10), "leaves the finite numbers"),
+    "statistics": (lambda lr: statistics.mean([lr, 1.0]), "as_integer_ratio"),
+    "fraction": (lambda lr: float(fractions.Fraction(lr)), "as_integer_ratio"),
+    "fraction_product": (lambda lr: lr * fractions.Fraction(1, 2), "__float__"),
+    "pickle": (lambda lr: pickle.loads(pickle.dumps(lr)), "pickling"),
+    "numpy_scalar": (lambda lr: np.float64(lr), "__float__"),
+    "numpy_single": (lambda lr: np.float32(lr), "__float__"),
+    "numpy_array": (lambda lr: np.array([lr])[0], "__float__"),
+    "looked_up": (lambda lr: {0.1: 5.0}.get(lr, 1.0) * lr, "__hash__"),
+    "numpy_sqrt": (lambda lr: np.sqrt(lr), "does not support ufuncs"),
+    # what C code reads without asking
+    "bound_sqrt": (lambda lr: bound_sqrt(lr), MOVED),
+    "decimal": (lambda lr: float(decimal.Decimal(lr)), MOVED),
+    "struct": (lambda lr: struct.unpack("d", struct.pack("d", lr))[0], MOVED),
+    "ctypes": (lambda lr: ctypes.c_double(lr).value, MOVED),
+    "json": (lambda lr: json.loads(json.dumps([lr]))[0], MOVED),
+    "text": (lambda lr: float(f"{lr}"), MOVED),
+    "rounded_text": (lambda lr: lr * float(f"{lr:.0f}") + lr, MOVED),
+    "float_add": (lambda lr: float.__add__(lr, 0.0), MOVED),
+    "random": (lambda lr: lr * random.random(), TWO),
+    # branches that cannot be seen, or that only the default takes
+    "branch_on_a_leak": (lambda lr: lr if bound_sqrt(lr) < 1.2 else lr * lr, MOVED),
+    "branch_and_a_leak": (lambda lr: bound_sqrt(lr) if lr < 1 else lr * lr, MOVED),
+    "branch_on_the_text": (lambda lr: lr if repr(lr) == "0.1" else lr * lr, MOVED),
+    "branch_on_the_default": (lambda lr: lr * 2 if lr == 0.1 else lr, "no other numbers"),
+    "branch_on_the_type": (lambda lr: lr if type(lr) is float else lr * lr, WRONG),
+}
+
+
+def _rate(name: str, use: Callable[[float], Any], told: str | None) -> None:
+    def rule(self, p, g, s, lr, group):
+        p.add_(g, alpha=-use(lr))
+
+    here = told not in (None, "does not support ufuncs", *NO_LINE)
+    _add(f"rate_{name}", rule, use, told, here)
+
+
+for _name, (_use, _told) in RATES.items():
+    _rate(_name, _use, _told)
+
+# -- one tensor, on its way to p.sub_(tensor * lr) ---------------------------------------------------
+
+
+class _Triple(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 3
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class _Odd(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        out = super().__torch_function__(func, types, args, kwargs)
+        return torch.add(out, 1.0) if getattr(func, "__name__", "") == "mul" else out
+
+
+@torch.jit.script
+def _scripted(x: Tensor) -> Tensor:
+    return x * 2.0
+
+
+@torch.library.custom_op("adamproof_zoo::add", mutates_args=())
+def _impostor(x: Tensor, y: Tensor) -> Tensor:
+    return x * y
+
+
+_compiled = torch.compile(lambda x: x * 2 + 1, backend="eager")
+
+TENSORS: dict[str, tuple[Callable[[Tensor, Tensor], Any], str | None]] = {
+    "operators": (lambda p, g: (1 - 2 ** (0.5 / (1 + g * g))) * 0.5 + abs(g) ** 0.5 - -g, None),
+    "clamp": (lambda p, g: g.clamp(-0.5, 0.5) + torch.clamp(g, min=p) + g.clamp_max(0.3), None),
+    "pairs": (lambda p, g: torch.max(g, p) + torch.minimum(g, p) + g.sign(), None),
+    "lerp": (lambda p, g: torch.lerp(g, p, 0.25) + g.lerp(p, torch.full_like(p, 0.5)), None),
+    "roots": (lambda p, g: (g * g + 1).rsqrt() + g.abs().sqrt() + (1 + g.square()).reciprocal(), None),
+    "addcmul": (lambda p, g: g.addcmul(p, g, value=0.5) + g.addcdiv(p, 1 + g * g, value=2), None),
+    "views": (lambda p, g: g.view(-1).reshape(p.shape).unsqueeze(0).squeeze(0).expand_as(p), None),
+    "aten": (lambda p, g: torch.ops.aten.add(torch.ops.aten.mul.Tensor(g, g), p, alpha=3), None),
+    "autograd_function": (lambda p, g: _Triple.apply(g), None),
+    "compiled": (lambda p, g: _compiled(g), None),
+    "scalar_tensor": (lambda p, g: torch.tensor(0.5, dtype=g.dtype) * torch.as_tensor(g), None),
+    "single": (lambda p, g: (g.float() * 0.3).double(), None),
+    "saved": (lambda p, g: torch.save(g, io.BytesIO()) or g, "Tensor._backward_hooks"),
+    "infinite_reciprocal": (lambda p, g: g + (1 / torch.zeros_like(g)).reciprocal(), None),
+    # casts that are no function of a real number
+    "half": (lambda p, g: g.bfloat16().double(), "bfloat16"),
+    "whole": (lambda p, g: g.to(torch.int64), "to gave"),
+    "copied_to_whole": (lambda p, g: torch.zeros_like(g, dtype=torch.int64).copy_(g), "copy_ gave"),
+    "bool": (lambda p, g: torch.ones_like(g, dtype=torch.bool) * g, "torch.bool"),
+    "where": (lambda p, g: torch.where(torch.ones_like(g, dtype=torch.bool), g, p), "torch.bool"),
+    "bits": (lambda p, g: g.view(torch.int64), "view gave"),
+    # outside of the real numbers
+    "division_by_zero": (lambda p, g: (g / torch.zeros_like(g)).clamp(-1, 1), "clamp"),
+    "division_of_zero": (lambda p, g: torch.zeros_like(g) / 0, "leaves the finite numbers"),
+    "root_of_a_negative": (lambda p, g: (-g.abs() - 1) ** 0.5, "leaves the finite numbers"),
+    # known names, unknown meanings
+    "truncated": (lambda p, g: torch.div(g, 0.3, rounding_mode="trunc"), "div was called"),
+    "impostor": (lambda p, g: _impostor(g, g), "add gave"),
+    "subclass": (lambda p, g: (g.as_subclass(_Odd) * 2).as_subclass(Tensor), "mul gave"),
+    "unwritten": (lambda p, g: torch.empty_like(p) * g, "formula is not known"),
+    "set": (lambda p, g: g.set_(p.data), "shares its memory"),
+    # numbers, read through Python
+    "float": (lambda p, g: float(g), "Tensor.__float__"),
+    "index": (lambda p, g: operator.index(g.numel() * torch.ones((), dtype=torch.int64)), "__index__"),
+    "bool_of_it": (lambda p, g: g if g.abs() else p, "Tensor.__bool__"),
+    "listed": (lambda p, g: torch.tensor(g.tolist(), dtype=p.dtype), "tolist"),
+    "numpy": (lambda p, g: torch.from_numpy(g.numpy() * 1.0), "numpy"),
+    "asarray": (lambda p, g: torch.from_numpy(np.asarray(g) * 1.0), "__array__"),
+    "dlpack": (lambda p, g: torch.from_dlpack(np.from_dlpack(g)), "__dlpack__"),
+    "storage": (lambda p, g: struct.unpack("d", bytes(g.untyped_storage()))[0], "untyped_storage"),
+    "address": (lambda p, g: ctypes.c_double.from_address(g.data_ptr()).value, "data_ptr"),
+    "print": (lambda p, g: float(repr(g.sign())[8:10]), "__repr__"),
+    "item": (lambda p, g: g.data.item() ** 2, "for parameters of shape"),
+    # past the lifter
+    "scripted": (lambda p, g: _scripted(g), UNSEEN),
+    "new_parameter": (lambda p, g: torch.nn.Parameter(g) * p, None),
+    "typed_constructor": (lambda p, g: torch.Tensor([0.5]).double() * g, UNSEEN),
+    "vmap": (lambda p, g: torch.vmap(lambda z: z * 2)(g), "mul"),
+    # operations that no formula is known for
+    **{
+        name: (use, name)
+        for name, use in {
+            "exp": lambda p, g: g.exp(),
+            "tanh": lambda p, g: torch.tanh(g),
+            "sin": lambda p, g: torch.sin(g),
+            "gt": lambda p, g: (g > 0) * g,
+            "nan_to_num": lambda p, g: torch.nan_to_num(g),
+            "heaviside": lambda p, g: torch.heaviside(g, p),
+            "remainder": lambda p, g: g % 0.3,
+            "__floordiv__": lambda p, g: g // 0.3,
+            "randn_like": lambda p, g: torch.randn_like(g),
+            "bernoulli_": lambda p, g: g.clone().bernoulli_(0.5),
+            "dropout": lambda p, g: torch.nn.functional.dropout(g),
+            "softplus": lambda p, g: torch._C._nn.softplus(g),
+            "cosh": lambda p, g: torch.ops.aten.cosh.default(g),
+            "_foreach_sin": lambda p, g: torch._foreach_sin([g])[0],
+            "__deepcopy__": lambda p, g: copy.deepcopy(g),
+            "complex": lambda p, g: torch.complex(g, p).real,
+            # right for one element, wrong for more: these couple coordinates
+            "sum": lambda p, g: g.sum(),
+            "mean": lambda p, g: g.mean(),
+            "norm": lambda p, g: g / g.norm(),
+            "amax": lambda p, g: g.amax(),
+            "dot": lambda p, g: torch.dot(g.view(-1), g.view(-1)),
+            "prod": lambda p, g: g.prod(),
+            "cumsum": lambda p, g: g.cumsum(0),
+            "flip": lambda p, g: g.flip(0),
+            "roll": lambda p, g: g.roll(1),
+            "normalize": lambda p, g: torch.nn.functional.normalize(g, dim=0),
+            "einsum": lambda p, g: torch.einsum("i,i->i", g, g),
+            "_foreach_norm": lambda p, g: torch._foreach_norm([g])[0],
+            # pieces of a tensor
+            "cat": lambda p, g: torch.cat([g, p])[:1],
+            "stack": lambda p, g: torch.stack([g, p])[0],
+            "chunk": lambda p, g: g.chunk(1)[0],
+            "split": lambda p, g: g.split(1)[0],
+            "narrow": lambda p, g: g.narrow(0, 0, 1),
+            "__getitem__": lambda p, g: g[0],
+        }.items()
+    },
+    # one element is the largest of one: known names again
+    "max": (lambda p, g: g.max(), "max was called"),
+    "min": (lambda p, g: torch.min(g.abs()), "min was called"),
+    "_foreach_max": (lambda p, g: torch._foreach_max([g.abs()])[0], "_foreach_max was called"),
+    "expand": (lambda p, g: g.expand(2).mean(), "of 2 elements"),
+    # what depends on the shape
+    "size": (lambda p, g: g / p.numel(), WRONG),
+    "matrices": (lambda p, g: g if p.ndim < 2 else g * 2, WRONG),
+    "large": (lambda p, g: g if p.numel() < 10_000 else g * 2, WRONG),
+    "transposed": (lambda p, g: g.mT if p.shape == (2, 2) else g, WRONG),
+    "outer": (lambda p, g: (g.unsqueeze(-1) * g.unsqueeze(0)).view(p.shape), "shape"),
+    "dtype": (lambda p, g: g if p.dtype == torch.float64 else g * 2, WRONG),
+}
+
+
+def _tensor(name: str, use: Callable[[Tensor, Tensor], Any], told: str | None) -> None:
+    def rule(self, p, g, s, lr, group):
+        p.sub_(use(p, g) * lr)
+
+    later = ("shares its memory", "for parameters of shape", "shape")
+    _add(f"tensor_{name}", rule, use, told, told not in (None, *later, *NO_LINE))
+
+
+for _name, (_use, _told) in TENSORS.items():
+    _tensor(_name, _use, _told)
 
 # -- kept by the constructor ------------------------------------------------------------------------
 
 
 def _attribute(self):
     self.rate = self.defaults["lr"]
+    self.tensor = torch.tensor(self.rate, dtype=torch.float64)
 
 
 @lifts(setup=_attribute)
-def attribute(self, p, g, s, lr, group):
-    p.add_(g, alpha=-self.rate)
+def attributes(self, p, g, s, lr, group):
+    p.add_(g * self.tensor, alpha=-self.rate)
 
 
 def _float_attribute(self):
@@ -324,51 +354,36 @@ def float_attribute(self, p, g, s, lr, group):
     p.add_(g, alpha=-self.rate)
 
 
-def _tensor_attribute(self):
-    self.rate = torch.tensor(self.defaults["lr"], dtype=torch.float64)
+def _generator(self):
+    self.random = random.Random(0)
 
 
-@lifts(setup=_tensor_attribute)
-def tensor_attribute(self, p, g, s, lr, group):
-    p.sub_(g * self.rate)
-
-
-# -- branches ---------------------------------------------------------------------------------------
-
-
-@lifts()
-def branch_on_the_rate(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr if lr < 1 else -lr * lr)
+@stops(TWO, here=False, setup=_generator)
+def seeded_generator(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr * self.random.random())
 
 
 @stops(MOVED, here=False)
-def branch_on_the_rate_and_a_lost_symbol(self, p, g, s, lr, group):
-    p.add_(g, alpha=-bound_sqrt(lr) if lr < 1 else -lr * lr)
+def other_option(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr * bound_sqrt(group["kappa"]))
+
+
+@stops(MOVED, here=False)
+def other_option_rounded(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr * float(f"{group['momentum']:.0f}"))
+
+
+# -- branches on t, and counting it -----------------------------------------------------------------
 
 
 @lifts()
-def clamped_rate(self, p, g, s, lr, group):
-    p.add_(g, alpha=-min(max(lr, 1e-4), 50.0))
-
-
-@stops("", here=False)
-def branch_on_a_lost_symbol(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr if bound_sqrt(lr) < 1.2 else -lr * lr)
-
-
-@stops("", here=False)
-def branch_on_the_exact_default(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr if repr(lr) == "0.1" else -lr * lr)
-
-
-@lifts()
-def branch_on_the_step(self, p, g, s, lr, group):
+def early_and_late(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     p.add_(g, alpha=-lr if s["step"] <= 5 else -lr / s["step"])
 
 
 @lifts()
-def branch_far_away(self, p, g, s, lr, group):
+def far_away(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     if s["step"] > 100:
         p.mul_(1 - lr)
@@ -376,7 +391,7 @@ def branch_far_away(self, p, g, s, lr, group):
 
 
 @lifts()
-def branches_that_nest(self, p, g, s, lr, group):
+def nested(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     if s["step"] > 3:
         lr = lr / 2
@@ -386,29 +401,24 @@ def branches_that_nest(self, p, g, s, lr, group):
 
 
 @lifts()
-def branch_at_one_step(self, p, g, s, lr, group):
+def one_step_of_its_own(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
-    p.add_(g, alpha=-lr * 7 if s["step"] == 5 else -lr)
+    p.add_(g, alpha=-lr * 7 if s["step"] == 377 else -lr)
 
 
-@stops("no step up to")
-def branch_out_of_reach(self, p, g, s, lr, group):
+@lifts()
+def first_step_of_its_own(self, p, g, s, lr, group):
+    s["step"] = s.get("step", 0) + 1
+    p.add_(g, alpha=-lr * 7 if s["step"] == 1 else -lr)
+
+
+@stops("no step up to 4096", here=False)
+def out_of_reach(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     p.add_(g, alpha=-lr * 7 if s["step"] > 100_000 else -lr)
 
 
-ZOO["branch_out_of_reach"] = Case(
-    ZOO["branch_out_of_reach"].cls, branch_out_of_reach, "no step up to", here=False
-)
-
-
-@stops("", here=False)
-def branch_at_one_step_between(self, p, g, s, lr, group):
-    s["step"] = s.get("step", 0) + 1
-    p.add_(g, alpha=-lr * 7 if s["step"] == 777 else -lr)
-
-
-@stops("counts", here=False)
+@stops("counts steps in 'step', but not all", here=False)
 def counter_that_starts_again(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     p.add_(g, alpha=-lr / s["step"])
@@ -431,14 +441,27 @@ def counter_from_one(self, p, g, s, lr, group):
 
 
 @lifts()
-def tensor_counter(self, p, g, s, lr, group):
+def whole_tensor_counter(self, p, g, s, lr, group):
     s.setdefault("step", torch.zeros((), dtype=torch.int64))
     s["step"] += 1
     p.add_(g, alpha=-lr / s["step"].item())
 
 
+@lifts()
+def counter_in_the_group(self, p, g, s, lr, group):
+    if p is group["params"][0]:
+        group["k"] = group.get("k", 0) + 1
+    p.add_(g, alpha=-lr / group["k"])
+
+
+@stops("param_groups[0]['tick']", here=False)
+def by_twos_in_the_group(self, p, g, s, lr, group):
+    group["tick"] = group.get("tick", 0) + 1
+    p.add_(g, alpha=-lr / group["tick"])
+
+
 @stops("__mod__")
-def every_third_step(self, p, g, s, lr, group):
+def every_third(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     p.add_(g, alpha=-lr * (s["step"] % 3))
 
@@ -446,36 +469,42 @@ def every_third_step(self, p, g, s, lr, group):
 @stops("__and__")
 def odd_steps(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
-    try:
-        odd = s["step"] & 1
-    except TypeError:
-        odd = 1
-    p.add_(g, alpha=-lr * odd)
+    with contextlib.suppress(TypeError):
+        lr = lr * (s["step"] & 1)
+    p.add_(g, alpha=-lr)
+
+
+@stops("__index__")
+def as_an_index(self, p, g, s, lr, group):
+    s["step"] = s.get("step", 0) + 1
+    with contextlib.suppress(TypeError):
+        lr = [0.0, 1.0, 0.5, 0.25][operator.index(s["step"]) - 1]
+    p.add_(g, alpha=-lr)
 
 
 @stops("differs from coordinate to coordinate", here=False)
-def branch_on_the_gradient(self, p, g, s, lr, group):
-    if g.numel() == 1 and g.item() > 0:
-        lr = lr * 2
-    p.add_(g, alpha=-lr)
+def on_the_gradient(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr * 2 if g.numel() == 1 and g.item() > 0 else -lr)
 
 
-@stops("__bool__")
-def branch_on_a_tensor(self, p, g, s, lr, group):
-    if g.abs():
-        lr = lr * 2
-    p.add_(g, alpha=-lr)
+@functools.lru_cache
+def _correction(momentum, step):
+    return 1 - momentum**step
 
 
-# -- an error that is swallowed ---------------------------------------------------------------------
+@stops("__hash__")
+def remembered(self, p, g, s, lr, group):
+    s["step"] = s.get("step", 0) + 1
+    p.add_(g, alpha=-lr / _correction(group["momentum"], s["step"]))
+
+
+# -- errors that are swallowed ----------------------------------------------------------------------
 
 
 @stops("log")
 def swallowed(self, p, g, s, lr, group):
-    try:
+    with contextlib.suppress(Exception):
         g = torch.log(g.abs())
-    except Exception:
-        pass
     p.add_(g, alpha=-lr)
 
 
@@ -489,127 +518,75 @@ def swallowed_bare(self, p, g, s, lr, group):
 
 
 @stops("tanh")
-def swallowed_and_raised_as_another(self, p, g, s, lr, group):
+def raised_as_another(self, p, g, s, lr, group):
     try:
         torch.tanh(g)
     except Exception:
         raise ValueError("no") from None
 
 
-@stops("exp")
-def swallowed_by_a_thread(self, p, g, s, lr, group):
+@stops("reshape was called")
+def swallowed_by_keywords(self, p, g, s, lr, group):
     with contextlib.suppress(Exception):
-        g = g.exp()
+        g = torch.reshape(input=g, shape=g.shape)
     p.add_(g, alpha=-lr)
 
 
-@stops("")
-def swallowed_wrong_call(self, p, g, s, lr, group):
+@lifts()
+def errors_of_torch_are_the_optimizer_s(self, p, g, s, lr, group):
     try:
-        g = torch.reshape(input=g, shape=g.shape).sinh()
-    except Exception:
-        pass
+        g = torch.add(g, "not a tensor")
+    except TypeError:
+        g = g * 2
     p.add_(g, alpha=-lr)
-
-
-# -- a tensor's numbers through Python --------------------------------------------------------------
-
-
-@stops("__float__")
-def float_of_a_tensor(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * float(g))
-
-
-@stops("tolist")
-def listed(self, p, g, s, lr, group):
-    p.sub_(torch.tensor(g.tolist(), dtype=p.dtype))
-
-
-@stops("numpy")
-def to_numpy(self, p, g, s, lr, group):
-    p.sub_(torch.from_numpy(g.numpy() * 1.0))
-
-
-@stops("__array__")
-def as_array(self, p, g, s, lr, group):
-    p.sub_(torch.from_numpy(np.asarray(g) * 1.0))
-
-
-@stops("__dlpack")
-def by_dlpack(self, p, g, s, lr, group):
-    p.sub_(torch.from_dlpack(np.from_dlpack(g)))
-
-
-@stops("")
-def data_item(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * (1 + g.data.item() ** 2))
-
-
-@stops("storage")
-def through_the_storage(self, p, g, s, lr, group):
-    number = struct.unpack("d", bytes(g.untyped_storage()))[0]
-    p.sub_(lr * number)
-
-
-@stops("data_ptr")
-def through_the_address(self, p, g, s, lr, group):
-    p.sub_(lr * ctypes.c_double.from_address(g.data_ptr()).value)
-
-
-@stops("__repr__")
-def through_its_print(self, p, g, s, lr, group):
-    p.sub_(lr * float(repr(g.sign())[8:10]))
 
 
 # -- written behind the lifter's back ---------------------------------------------------------------
 
 
-@stops("storage")
+@stops("untyped_storage")
 def storage_filled(self, p, g, s, lr, group):
     p.add_(g, alpha=-lr)
     p.untyped_storage().fill_(0)
 
 
-@stops(UNSEEN, here=False)
+@stops(CHANGED, here=False)
 def written_by_numpy(self, p, g, s, lr, group):
     with torch._C.DisableTorchFunction():
-        p.data.numpy()[...] -= 0.1 * g.numpy()
+        shared = p.detach().numpy()
+    shared *= 0.9
+    p.data = p.data
+    p.grad = g
+
+
+@stops("meets a tensor that an operation")
+def written_by_numpy_then_read(self, p, g, s, lr, group):
+    with torch._C.DisableTorchFunction():
+        shared = p.detach().numpy()
+    shared *= 0.9
     p.add_(g, alpha=-lr)
 
 
-@stops(UNSEEN, here=False)
-def written_with_functions_disabled(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr)
-    with torch._C.DisableTorchFunction():
-        p.mul_(0.9)
-
-
-@stops(UNSEEN, here=False)
-def state_written_unseen(self, p, g, s, lr, group):
-    buffer = s.setdefault("buffer", torch.zeros_like(p))
-    buffer.add_(g)
-    p.add_(buffer, alpha=-lr)
-    with torch._C.DisableTorchFunction():
-        buffer.mul_(0.9)
-
-
-@stops("formula is not known")
-def made_with_functions_disabled(self, p, g, s, lr, group):
-    with torch._C.DisableTorchFunction():
-        other = g * g
-    p.add_(other, alpha=-lr)
-
-
-@stops("", here=False)
+@stops(CHANGED, here=False)
 def written_by_another_thread(self, p, g, s, lr, group):
     worker = threading.Thread(target=lambda: p.detach().sub_(g * 0.1))
     worker.start()
     worker.join()
 
 
-@torch.jit.script
-def _scripted(x: Tensor) -> Tensor:
-    return x * 2.0
+@stops(UNSEEN)
+def functions_disabled(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr)
+    with torch._C.DisableTorchFunction():
+        p.mul_(0.9)
+
+
+@stops(UNSEEN)
+def counter_read_unseen(self, p, g, s, lr, group):
+    s.setdefault("step", torch.zeros((), dtype=torch.float64)).add_(1)
+    with torch._C.DisableTorchFunction():
+        late = s["step"].item() > 900
+    p.add_(g, alpha=-2 * lr if late else -lr)
 
 
 @torch.jit.script
@@ -617,50 +594,10 @@ def _scripted_in_place(x: Tensor, y: Tensor) -> Tensor:
     return x.sub_(y)
 
 
-@stops("formula is not known")
-def scripted(self, p, g, s, lr, group):
-    p.add_(_scripted(g), alpha=-lr)
-
-
-@stops(UNSEEN, here=False)
+@stops(UNSEEN)
 def scripted_in_place(self, p, g, s, lr, group):
     p.add_(g, alpha=-lr)
     _scripted_in_place(p.detach(), g)
-
-
-@lifts()
-def aten(self, p, g, s, lr, group):
-    torch.ops.aten.add_(p, torch.ops.aten.mul.Tensor(g, g), alpha=-lr)
-
-
-@stops("cosh")
-def aten_unknown(self, p, g, s, lr, group):
-    p.sub_(lr * torch.ops.aten.cosh.default(g))
-
-
-@torch.library.custom_op("adamproof_zoo::add", mutates_args=())
-def _impostor(x: Tensor, y: Tensor) -> Tensor:
-    return x * y
-
-
-@stops("add")
-def impostor(self, p, g, s, lr, group):
-    p.sub_(_impostor(g, g) * lr)
-
-
-class _Triple(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):  # type: ignore[no-untyped-def]
-        return x * 3
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        return grad
-
-
-@lifts()
-def autograd_function(self, p, g, s, lr, group):
-    p.sub_(_Triple.apply(g) * lr)
 
 
 @stops("grad")
@@ -679,24 +616,18 @@ def goes_backward(self, p, g, s, lr, group):
     p.sub_(lr * z.grad)
 
 
-class _Odd(torch.Tensor):
-    @classmethod
-    def __torch_function__(cls, func, types, args=(), kwargs=None):
-        out = super().__torch_function__(func, types, args, kwargs)
-        return out * 2 if getattr(func, "__name__", "") == "mul" else out
+@stops("_foreach_add_ gave")
+def twice_in_a_list(self, p, g, s, lr, group):
+    torch._foreach_add_([p, p], [g, g], alpha=-lr)
 
 
-@stops("mul")
-def subclass(self, p, g, s, lr, group):
-    p.sub_((g.as_subclass(_Odd) * lr).as_subclass(torch.Tensor))
-
-
-@lifts()
-def compiled(self, p, g, s, lr, group):
-    p.sub_(_compiled(g) * lr)
-
-
-_compiled = torch.compile(lambda x: x * 2 + 1, backend="eager")
+@stops("fused_adamw")
+def fused(self, p, g, s, lr, group):
+    one = torch.ones((), dtype=torch.float32)
+    torch._fused_adamw_(
+        [p], [g], [torch.zeros_like(p)], [torch.zeros_like(p)], [], [one], lr=0.1, beta1=0.9,
+        beta2=0.9, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+    )  # fmt: skip
 
 
 # -- tensors, in the ways people write them ---------------------------------------------------------
@@ -710,6 +641,7 @@ def data_assigned(self, p, g, s, lr, group):
 @lifts()
 def data_in_place(self, p, g, s, lr, group):
     p.data.add_(g.detach(), alpha=-lr)
+    p.grad = None
 
 
 @lifts()
@@ -726,15 +658,9 @@ def gradient_changed(self, p, g, s, lr, group):
 
 
 @lifts()
-def views(self, p, g, s, lr, group):
-    p.view(-1).add_(g.reshape(-1), alpha=-lr)
-    p.data.flatten().shape
-
-
-@lifts()
-def written_through_a_view(self, p, g, s, lr, group):
+def written_through_views(self, p, g, s, lr, group):
     p.unsqueeze(0).mul_(1 - lr)
-    p.detach().sub_(lr * g)
+    p.view(-1).sub_(lr * g.reshape(-1))
 
 
 @lifts()
@@ -753,96 +679,9 @@ def empty_then_filled(self, p, g, s, lr, group):
     p.sub_(a * b + c)
 
 
-@stops("formula is not known")
-def empty_then_read(self, p, g, s, lr, group):
-    p.sub_(torch.empty_like(p) * lr)
-
-
-@lifts()
-def reflected(self, p, g, s, lr, group):
-    p.sub_((1 - (2 ** (lr / (1 + g * g)))) * 0.5 + abs(g) ** 0.5)
-
-
 @lifts()
 def rate_as_a_tensor(self, p, g, s, lr, group):
-    p.sub_(torch.tensor(lr, dtype=torch.float64) * torch.as_tensor(g))
-
-
-@lifts()
-def rate_as_a_single_tensor(self, p, g, s, lr, group):
-    p.sub_(torch.tensor(lr) * torch.full_like(g, lr) * g)
-
-
-@lifts()
-def cast_to_single(self, p, g, s, lr, group):
-    p.sub_((g.float() * lr).double())
-
-
-@stops("bfloat16")
-def cast_to_half(self, p, g, s, lr, group):
-    p.sub_(g.bfloat16().double() * lr)
-
-
-@stops("int")
-def cast_to_int(self, p, g, s, lr, group):
-    p.sub_(g.to(torch.int64) * lr)
-
-
-@stops("int")
-def copied_to_int(self, p, g, s, lr, group):
-    z = torch.zeros_like(g, dtype=torch.int64)
-    z.copy_(g)
-    p.sub_(z * lr)
-
-
-@stops("bool")
-def bool_arithmetic(self, p, g, s, lr, group):
-    z = torch.ones_like(g, dtype=torch.bool)
-    p.sub_((z + z) * lr * g)
-
-
-@stops("")
-def other_bits(self, p, g, s, lr, group):
-    p.sub_((g.view(torch.int64) * 0 + 1) * lr)
-
-
-@lifts()
-def clamped(self, p, g, s, lr, group):
-    p.sub_(g.clamp(-0.5, 0.5) * lr + torch.clamp(g, min=p * p) + g.clamp_max(lr))
-
-
-@lifts()
-def larger_of_two(self, p, g, s, lr, group):
-    p.sub_(lr * torch.max(g, p * p) + torch.minimum(g, p) + lr * g.sign())
-
-
-@stops("addcdiv")
-def old_signature(self, p, g, s, lr, group):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        p.addcdiv_(-lr, g, g.abs() + 1)
-
-
-@stops("add")
-def old_signature_of_add(self, p, g, s, lr, group):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        p.add_(-lr, g)
-
-
-@stops("div")
-def truncated(self, p, g, s, lr, group):
-    p.sub_(lr * torch.div(g, 0.3, rounding_mode="trunc"))
-
-
-@stops("leaves the finite numbers")
-def division_by_zero(self, p, g, s, lr, group):
-    p.sub_((g / torch.zeros_like(g)).clamp(-1, 1) * lr)
-
-
-@stops("")
-def root_of_a_negative(self, p, g, s, lr, group):
-    p.sub_(lr * (-g.abs() - 1) ** 0.5)
+    p.sub_(torch.tensor(lr, dtype=torch.float64) * torch.full_like(g, lr) * g)
 
 
 @lifts()
@@ -852,69 +691,18 @@ def foreach(self, p, g, s, lr, group):
     torch._foreach_add_([p], torch._foreach_div([buffer], [1 + lr]), alpha=-lr)
 
 
-@stops("fused_adamw")
-def fused(self, p, g, s, lr, group):
-    one = torch.ones((), dtype=torch.float32)
-    torch._fused_adamw_(
-        [p], [g], [torch.zeros_like(p)], [torch.zeros_like(p)], [], [one], lr=0.1, beta1=0.9,
-        beta2=0.9, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
-    )  # fmt: skip
+@stops("addcdiv_ gave")
+def old_signature(self, p, g, s, lr, group):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        p.addcdiv_(-lr, g, g.abs() + 1)
 
 
-def _unknown(name: str, use: Callable[..., Any]) -> None:
-    """Add a case for an operation that the table does not have."""
-
-    def body(self, p, g, s, lr, group):
-        p.sub_(use(p, g) * lr)
-
-    body.__name__ = name
-    _add(body, name.removeprefix("op_"), False, None, {})
-
-
-for _name, _use in {
-    "op_exp": lambda p, g: g.exp(),
-    "op_tanh": lambda p, g: torch.tanh(g),
-    "op_sin": lambda p, g: torch.sin(g),
-    "op_where": lambda p, g: torch.where(g, p, g),
-    "op_gt": lambda p, g: (g > 0) * g,
-    "op_heaviside": lambda p, g: torch.heaviside(g, p),
-    "op_floor": lambda p, g: g.floor(),
-    "op_remainder": lambda p, g: g % 0.3,
-    "op_floor_divide": lambda p, g: g // 0.3,
-    "op_randn_like": lambda p, g: torch.randn_like(g),
-    "op_bernoulli_": lambda p, g: g.clone().bernoulli_(0.5),
-    "op_dropout": lambda p, g: torch.nn.functional.dropout(g),
-    "op_softplus": lambda p, g: torch._C._nn.softplus(g),
-    "op_normalize": lambda p, g: torch.nn.functional.normalize(g, dim=0),
-    "op_einsum": lambda p, g: torch.einsum("i,i->i", g, g),
-    "op_cumsum": lambda p, g: g.cumsum(0),
-    # right for one element, wrong for more: these couple coordinates
-    "op_sum": lambda p, g: g.sum(),
-    "op_mean": lambda p, g: g.mean(),
-    "op_norm": lambda p, g: g / g.norm(),
-    "op_max": lambda p, g: g.max(),
-    "op_min": lambda p, g: torch.min(g.abs()),
-    "op_amax": lambda p, g: g.amax(),
-    "op_dot": lambda p, g: torch.dot(g.view(-1), g.view(-1)),
-    "op_prod": lambda p, g: g.prod(),
-    "op_flip": lambda p, g: g.flip(0),
-    "op_roll": lambda p, g: g.roll(1),
-    "op__foreach_norm": lambda p, g: torch._foreach_norm([g])[0],
-    "op__foreach_max": lambda p, g: torch._foreach_max([g.abs()])[0],
-    "op__foreach_sin": lambda p, g: torch._foreach_sin([g])[0],
-    "op_cat": lambda p, g: torch.cat([g, p])[:1],
-    "op_stack": lambda p, g: torch.stack([g, p])[0],
-    "op_chunk": lambda p, g: g.chunk(1)[0],
-    "op_split": lambda p, g: g.split(1)[0],
-    "op_narrow": lambda p, g: g.narrow(0, 0, 1),
-    "op___getitem__": lambda p, g: g[0],
-    "op_set_": lambda p, g: g.set_(p.data),
-    "op_index_put_": lambda p, g: g.clone().index_put_((torch.zeros(1, dtype=torch.int64),), p),
-    "op___deepcopy__": lambda p, g: copy.deepcopy(g),
-    "op_save": lambda p, g: torch.save(g, io.BytesIO()) or g,
-    "op_vmap": lambda p, g: torch.vmap(lambda z: z * 2)(g),
-}.items():
-    _unknown(_name, _use)
+@stops("add_ was called")
+def old_signature_of_add(self, p, g, s, lr, group):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        p.add_(-lr, g)
 
 
 @stops("__setitem__")
@@ -923,60 +711,60 @@ def index_assigned(self, p, g, s, lr, group):
     p[...] = 0.0
 
 
-@stops("__setitem__")
+@stops("isnan")
 def masked_assigned(self, p, g, s, lr, group):
     g[torch.isnan(g)] = 0.0
     p.sub_(g * lr)
 
 
-ZOO["masked_assigned"] = Case(ZOO["masked_assigned"].cls, masked_assigned, "isnan")
-ZOO["op_vmap"] = Case(ZOO["op_vmap"].cls, ZOO["op_vmap"].body, "", here=False)
-ZOO["op_save"] = Case(ZOO["op_save"].cls, ZOO["op_save"].body, "", here=False)
+def _hooked(self):
+    self.register_step_post_hook(
+        lambda optimizer, *_: (
+            [q.data.mul_(0.5) for q in optimizer.param_groups[0]["params"]]
+            and [q.data.mul_(0.5) for group in optimizer.param_groups[1:] for q in group["params"]]
+            and None
+        )
+    )
 
 
-# -- more than one coordinate -----------------------------------------------------------------------
-
-
-@stops(SHAPE, here=False)
-def size_of_the_parameter(self, p, g, s, lr, group):
-    p.sub_(g * lr / p.numel())
-
-
-@stops(SHAPE, here=False)
-def only_matrices(self, p, g, s, lr, group):
-    p.sub_(g * lr if p.ndim < 2 else g * lr * lr)
-
-
-@stops(SHAPE, here=False)
-def transposed(self, p, g, s, lr, group):
-    p.sub_((g.mT if g.ndim == 2 and g.shape[0] == g.shape[1] else g) * lr)
-
-
-@stops("float32", here=False)
-def branch_on_the_dtype(self, p, g, s, lr, group):
-    p.sub_(g * lr if p.dtype == torch.float64 else g * lr * lr)
-
-
-@stops("couples", here=False)
-def momentum_of_the_first(self, p, g, s, lr, group):
-    first = self.state[group["params"][0]]
-    buffer = first.setdefault("buffer", torch.zeros_like(p))
+@lifts(setup=_hooked)
+def hooked(self, p, g, s, lr, group):
     p.add_(g, alpha=-lr)
-    if p.shape == buffer.shape:
-        p.add_(buffer, alpha=-lr)
-        buffer.add_(g)
 
 
-@stops("couples", here=False)
+# -- more than one parameter ------------------------------------------------------------------------
+
+
+@stops(SHARED, here=False)
+def momentum_of_the_first(self, p, g, s, lr, group):
+    buffer = self.state[group["params"][0]].setdefault("buffer", torch.zeros_like(p))
+    p.add_(buffer + g, alpha=-lr)
+
+
+@stops(COUPLED, here=False)
+def momentum_read_from_the_first(self, p, g, s, lr, group):
+    first = self.state[group["params"][0]].setdefault("buffer", torch.zeros_like(p))
+    p.add_(first if p.shape == first.shape else g, alpha=-lr)
+    s.setdefault("buffer", torch.zeros_like(p))
+    if p is group["params"][-1]:
+        for q in group["params"]:
+            self.state[q]["buffer"].mul_(group["momentum"]).add_(q.grad)
+
+
+@stops(COUPLED, here=False)
 def gradient_of_another(self, p, g, s, lr, group):
     last = group["params"][-1]
     p.add_(last.grad if last.shape == p.shape else g, alpha=-lr)
 
 
-@stops("", here=False)
-def counted_per_parameter(self, p, g, s, lr, group):
-    group["step"] = group.get("step", 0) + 1
-    p.add_(g, alpha=-lr / group["step"])
+@stops(WRONG, here=False)
+def how_many_parameters(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr / len(group["params"]))
+
+
+@stops(WRONG, here=False)
+def which_group(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr if group is self.param_groups[0] else -2 * lr)
 
 
 # -- state that the lifter would not see ------------------------------------------------------------
@@ -986,138 +774,168 @@ def _buffers(self):
     self.buffers = {}
 
 
-@stops(HIDDEN, here=False, setup=_buffers)
-def hidden_by_identity(self, p, g, s, lr, group):
+@stops(OUTSIDE, here=False, setup=_buffers)
+def by_identity(self, p, g, s, lr, group):
     buffer = self.buffers.setdefault(id(p), torch.zeros_like(p))
     buffer.mul_(group["momentum"]).add_(g)
     p.add_(buffer, alpha=-lr)
 
 
-@stops(HIDDEN, here=False, setup=_buffers)
-def hidden_by_parameter(self, p, g, s, lr, group):
+@stops(OUTSIDE, here=False, setup=_buffers)
+def by_parameter(self, p, g, s, lr, group):
     self.buffers[p] = self.buffers.get(p, 0) * 0.5 + g
     p.add_(self.buffers[p], alpha=-lr)
 
 
-def _count(self):
-    self.count = 0
+@stops(OUTSIDE, here=False, setup=_buffers)
+def anchored_outside(self, p, g, s, lr, group):
+    p.add_(g + p - self.buffers.setdefault(p, p.detach().clone()), alpha=-lr)
 
 
-@stops(HIDDEN, here=False, setup=_count)
-def counted_on_the_optimizer(self, p, g, s, lr, group):
-    self.count += 1
-    p.add_(g, alpha=-lr * (2 if self.count > 900 else 1))
+@lifts()
+def anchored_in_the_state(self, p, g, s, lr, group):
+    p.add_(g + p - s.setdefault("anchor", p.detach().clone()), alpha=-lr)
 
 
+class _Counter:
+    __slots__ = ("count",)
+
+    def __init__(self):
+        self.count = 0
+
+
+def _ticks():
+    count = 0
+    while True:
+        count += 1
+        yield count
+
+
+# Each of these counts, and does something else when nobody looks any more.
 _GLOBAL = {"count": 0}
-
-
-@stops(HIDDEN, here=False)
-def counted_globally(self, p, g, s, lr, group):
-    _GLOBAL["count"] += 1
-    p.add_(g, alpha=-lr * (2 if _GLOBAL["count"] > 10**6 else 1))
-
-
 _total = 0
+_iterator = itertools.count()
 
 
-@stops(HIDDEN, here=False)
-def counted_in_a_global_number(self, p, g, s, lr, group):
+def _count_globally(self, p):
     global _total
     _total += 1
-    p.add_(g, alpha=-lr * (2 if _total > 10**6 else 1))
+    return _total
 
 
-def _closure() -> Rule:
+def _closure():
     count = 0
 
-    def counted_in_a_closure(self, p, g, s, lr, group):
+    def up(self, p):
         nonlocal count
         count += 1
-        p.add_(g, alpha=-lr * (2 if count > 10**6 else 1))
+        return count
 
-    return counted_in_a_closure
-
-
-stops(HIDDEN, here=False)(_closure())
+    return up
 
 
-@stops(HIDDEN, here=False)
-def counted_on_the_class(self, p, g, s, lr, group):
-    type(self).count = getattr(type(self), "count", 0) + 1
-    p.add_(g, alpha=-lr * (2 if type(self).count > 10**6 else 1))
-
-
-@stops(HIDDEN, here=False)
-def counted_in_a_default(self, p, g, s, lr, group, seen=[0]):  # noqa: B006
+def _count_by_default(self, p, seen=[0]):  # noqa: B006
     seen[0] += 1
-    p.add_(g, alpha=-lr * (2 if seen[0] > 10**6 else 1))
+    return seen[0]
 
 
-_ticks = itertools.count()
+def _count_on_the_class(self, p):
+    type(self).count = getattr(type(self), "count", 0) + 1
+    return type(self).count
 
 
-@stops(HIDDEN, here=False)
-def counted_by_an_iterator(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr * (2 if next(_ticks) > 10**6 else 1))
+def _up(of: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], int]:
+    def up(self, p):
+        owner = of(self, p)
+        owner.count = getattr(owner, "count", 0) + 1
+        return owner.count
+
+    return up
 
 
-@functools.lru_cache
-def _correction(momentum, step):
-    return 1 - momentum**step
+def _up_in(of: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], int]:
+    def up(self, p):
+        entries = of(self, p)
+        entries["count"] = entries.get("count", 0) + 1
+        return entries["count"]
+
+    return up
 
 
-@stops("__hash__")
-def remembered(self, p, g, s, lr, group):
-    s["step"] = s.get("step", 0) + 1
-    p.add_(g, alpha=-lr / _correction(group["momentum"], s["step"]))
+def _make(make: Callable[[], Any]) -> Callable[[Any], None]:
+    def setup(self):
+        self.kept = make()
+
+    return setup
 
 
-@stops("list", here=False)
+def _counter(name: str, count: Callable[[Any, Tensor], int], setup: Any) -> None:
+    def rule(self, p, g, s, lr, group):
+        p.add_(g, alpha=-lr * (2 if count(self, p) > 10**6 else 1))
+
+    _add(f"counts_{name}", rule, rule, OUTSIDE, False, setup)
+
+
+for _name, _count, _setup in (
+    ("on_itself", _up(lambda self, p: self), None),
+    ("on_the_parameter", _up(lambda self, p: p), None),
+    ("on_a_namespace", _up(lambda self, p: self.kept), _make(SimpleNamespace)),
+    ("in_a_slot", _up(lambda self, p: self.kept), _make(_Counter)),
+    ("on_a_module", _up(lambda self, p: self.kept), _make(torch.nn.Module)),
+    ("in_the_defaults", _up_in(lambda self, p: self.defaults), None),
+    ("in_the_state_by_name", _up_in(lambda self, p: self.state["all"]), None),
+    ("in_an_array", lambda self, p: self.kept.__iadd__(1)[0], _make(lambda: np.zeros(1))),
+    ("in_a_queue", lambda self, p: self.kept.append(1) or len(self.kept), _make(deque)),
+    ("in_a_generator", lambda self, p: next(self.kept), _make(_ticks)),
+    ("in_an_iterator", lambda self, p: next(_iterator), None),
+    ("in_a_list_iterator", lambda self, p: next(self.kept), _make(lambda: iter([1] * 10**5))),
+    ("in_a_global_dictionary", _up_in(lambda self, p: _GLOBAL), None),
+    ("in_a_global_number", _count_globally, None),
+    ("in_a_closure", _closure(), None),
+    ("in_a_default", _count_by_default, None),
+    ("in_a_partial", functools.partial(_count_by_default, seen=[0]), None),
+    ("on_the_class", _count_on_the_class, None),
+):
+    _counter(_name, _count, _setup)
+
+
+@stops("list state['history']", here=False)
 def state_in_a_list(self, p, g, s, lr, group):
     s.setdefault("history", []).append(1.0)
     p.add_(g, alpha=-lr / len(s["history"]))
 
 
-@stops("", here=False)
+@stops("deque state['history']", here=False)
 def state_in_a_queue(self, p, g, s, lr, group):
     s.setdefault("history", deque(maxlen=3)).append(g.clone())
     p.add_(s["history"][0], alpha=-lr)
 
 
-@stops("", here=False)
+@stops("bool state['odd']", here=False)
 def state_in_a_flag(self, p, g, s, lr, group):
     s["odd"] = not s.get("odd", False)
     p.add_(g, alpha=-lr if s["odd"] else -2 * lr)
 
 
-@stops("state", here=False)
+@stops("state entry 'average'", here=False)
 def state_that_comes_late(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     if s["step"] > 20:
-        s.setdefault("average", torch.zeros_like(p)).add_(g)
-        p.sub_(s["average"])
+        p.sub_(s.setdefault("average", torch.zeros_like(p)).add_(g))
     p.add_(g, alpha=-lr)
 
 
-@stops("", here=False)
-def anchored_at_the_start(self, p, g, s, lr, group):
-    if not hasattr(self, "anchors"):
-        self.anchors = {}
-    anchor = self.anchors.setdefault(p, p.detach().clone())
-    p.add_(g + p - anchor, alpha=-lr)
-
-
-@lifts()
-def anchored_in_the_state(self, p, g, s, lr, group):
-    anchor = s.setdefault("anchor", p.detach().clone())
-    p.add_(g + p - anchor, alpha=-lr)
-
-
-@stops("memory", here=False)
-def keeps_the_gradient_itself(self, p, g, s, lr, group):
+@stops("shares its memory", here=False)
+def state_is_the_gradient(self, p, g, s, lr, group):
     p.add_(g + s.get("previous", 0.0 * g), alpha=-lr)
     s["previous"] = g
+
+
+@stops("tell it from the option kappa", here=False)
+def state_named_like_an_option(self, p, g, s, lr, group):
+    kappa = s.setdefault("kappa", torch.zeros_like(p))
+    kappa.mul_(group["kappa"]).add_(g)
+    p.add_(kappa, alpha=-lr)
 
 
 @lifts()
@@ -1132,13 +950,13 @@ def state_replaced(self, p, g, s, lr, group):
     p.add_(s["buffer"], alpha=-lr)
 
 
-@stops("lr", here=False)
+@stops("param_groups[0]['lr']", here=False)
 def rate_decays(self, p, g, s, lr, group):
     p.add_(g, alpha=-lr)
     group["lr"] = lr * 0.9
 
 
-@stops("lr", here=False)
+@stops("param_groups[0]['lr']", here=False)
 def rate_decays_later(self, p, g, s, lr, group):
     s["step"] = s.get("step", 0) + 1
     p.add_(g, alpha=-lr)
@@ -1146,100 +964,78 @@ def rate_decays_later(self, p, g, s, lr, group):
         group["lr"] = lr * 0.1
 
 
-@lifts()
-def counted_in_the_group(self, p, g, s, lr, group):
-    if p is group["params"][0]:
-        group["k"] = group.get("k", 0) + 1
-    p.add_(g, alpha=-lr / group["k"])
-
-
-@stops("count", here=False)
-def other_counter_in_the_group(self, p, g, s, lr, group):
-    if p is group["params"][0]:
-        group["tick"] = group.get("tick", 0) + 2
-    p.add_(g, alpha=-lr / group["tick"])
-
-
-@stops("parameters", here=False)
+@stops("param_groups[0]['params']", here=False)
 def parameter_replaced(self, p, g, s, lr, group):
     p.add_(g, alpha=-lr)
     other = torch.nn.Parameter(p.detach() * 0.5)
     other.grad = g
-    group["params"][group["params"].index(p) if False else 0] = group["params"][0]
-    self.param_groups[0]["params"] = [other if q is p else q for q in group["params"]]
+    group["params"] = [other if q is p else q for q in group["params"]]
 
 
-def _hooked(self):
-    self.register_step_post_hook(
-        lambda optimizer, *_: [q.data.mul_(0.5) for q in optimizer.param_groups[0]["params"]]
-    )
+# -- constructors ------------------------------------------------------------------------------------
 
 
-@lifts(setup=_hooked)
-def hooked(self, p, g, s, lr, group):
-    p.add_(g, alpha=-lr)
+class _Options(torch.optim.Optimizer):
+    """Keeps its options, and steps by a rate made of them."""
+
+    def __init__(self, params, **options):
+        super().__init__(params, options)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(self.rate(group) * p.grad)
 
 
-# -- names ------------------------------------------------------------------------------------------
-
-
-@stops("kappa", here=False)
-def state_named_like_an_option(self, p, g, s, lr, group):
-    kappa = s.setdefault("kappa", torch.zeros_like(p))
-    kappa.mul_(group["kappa"]).add_(g)
-    p.add_(kappa, alpha=-lr)
-
-
-class TwoForOne(torch.optim.Optimizer):
+class TwoForOne(_Options):
     """Options that the paper's table gives one symbol: ``alpha`` and ``betas[1]``."""
 
-    def __init__(self, params, lr=0.1, betas=(0.9, 0.8), alpha=0.6):
-        super().__init__(params, {"lr": lr, "betas": betas, "alpha": alpha})
+    def __init__(self, params, lr=0.1, alpha=0.6, betas=(0.9, 0.8)):
+        super().__init__(params, lr=lr, alpha=alpha, betas=betas)
 
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.sub_(group["lr"] * p.grad * group["betas"][1] / group["alpha"])
+    def rate(self, group):
+        return group["lr"] * group["betas"][1] / group["alpha"]
 
 
-class NamedLikeSymbols(torch.optim.Optimizer):
+class NamedLikeSymbols(_Options):
     """Options named like the parameter, the gradient, the step, and names that SymPy knows."""
 
-    def __init__(self, params, x=0.3, g=0.4, t=0.7, S=0.6, gamma=0.8, g1=0.2, momentum_buffer=0.9):
-        super().__init__(params, dict(x=x, g=g, t=t, S=S, gamma=gamma, g1=g1, b=momentum_buffer))
+    def __init__(self, params, x=0.3, g=0.4, t=0.7, S=0.6, gamma=0.8, g1=0.2, m_new=0.9, beta1=0.5):
+        super().__init__(params, x=x, g=g, t=t, S=S, gamma=gamma, g1=g1, m_new=m_new, beta1=beta1)
 
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                rate = group["x"] * group["g"] - group["t"] * group["S"] + group["gamma"]
-                p.sub_(rate * group["g1"] * p.grad * group["b"])
+    def rate(self, group):
+        return math.sqrt(sum(v * (i + 1) for i, v in enumerate(list(group.values())[1:9])))
 
 
-class OutOfDomain(torch.optim.Optimizer):
-    """A momentum below zero, so no symbol in [0, 1)."""
+class OutOfDomain(_Options):
+    """A momentum below zero and a smoothing constant of 5, so no symbols in [0, 1)."""
 
-    def __init__(self, params, lr=0.1, momentum=-0.5):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params, lr=0.1, momentum=-0.5, betas=(0.9, 5.0)):
+        super().__init__(params, lr=lr, momentum=momentum, betas=betas)
 
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.sub_(group["lr"] * p.grad * abs(group["momentum"]))
+    def rate(self, group):
+        return group["lr"] * abs(group["momentum"]) * abs(1 - group["betas"][1])
 
 
-class Narrow(torch.optim.Optimizer):
+class Narrow(_Options):
     """Options that the constructor takes in a narrow range only."""
 
     def __init__(self, params, lr=0.1, kappa=0.3):
         if not 0.05 < lr < 0.2 or not 0.25 < kappa < 0.35:
             raise ValueError("out of range")
-        super().__init__(params, {"lr": lr, "kappa": kappa})
+        super().__init__(params, lr=lr, kappa=kappa)
+
+    def rate(self, group):
+        return group["lr"] * group["kappa"]
+
+
+class Adamant(torch.optim.Adam):
+    """A subclass that leaves the work to torch's Adam, and decays on its own."""
 
     @torch.no_grad()
     def step(self, closure=None):
         for group in self.param_groups:
             for p in group["params"]:
-                p.sub_(group["lr"] * p.grad * group["kappa"])
+                p.mul_(1 - group["lr"] * 0.01)
+        return super().step(closure)

@@ -17,16 +17,16 @@ from adamproof.theory.rules import RULES
 
 #: What the catalogue must hold: the sections on bias correction and weight decay whole, and parts
 #: of those on the step size and on AMSGrad.
-IDS = """
-    ema-unrolled bias-correction-unbiased bias-correction-nonstationary bias-correction-fades
-    uncorrected-steps-tiny uncorrected-thirty-times raw-v1-factor ema-window high-beta-forgets
-    v-is-variance adabelief-is-variance moments-from-mgf
-    first-step-sign step-at-most-lr kb-step-bound scale-invariance eps-hat
-    sgd-l2-equals-decay momentum-l2-equals-decay adam-l2-equals-decay frozen-preconditioner
-    l2-decay-per-parameter adamw-uniform-decay adamw-lr-coupling adamw-order adamw-box
-    l2-fixed-points
-    amsgrad-denominator-monotone amsgrad-rate-monotone adam-gamma-indefinite
-""".split()
+IDS = [
+    "ema-unrolled", "bias-correction-unbiased", "bias-correction-nonstationary",
+    "bias-correction-fades", "uncorrected-steps-tiny", "uncorrected-thirty-times",
+    "raw-v1-factor", "ema-window", "high-beta-forgets", "v-is-variance", "adabelief-is-variance",
+    "moments-from-mgf", "first-step-sign", "step-at-most-lr", "kb-step-bound", "scale-invariance",
+    "eps-hat", "sgd-l2-equals-decay", "momentum-l2-equals-decay", "adam-l2-equals-decay",
+    "frozen-preconditioner", "l2-decay-per-parameter", "adamw-uniform-decay", "adamw-lr-coupling",
+    "adamw-order", "adamw-box", "l2-fixed-points", "amsgrad-denominator-monotone",
+    "amsgrad-rate-monotone", "adam-gamma-indefinite",
+]  # fmt: skip
 
 MATHEMATICS = "mathematics"
 CLAIMS = list(claims().values())
@@ -127,9 +127,7 @@ def test_a_derivation_that_stands_is_proved(
         subject = f"paper:{name}" if claim.about == "rules" else MATHEMATICS
         finding = found[claim.id, subject]
         assert str(finding.verdict) == rows[claim.id][subject]["verdict"], (claim.id, name)
-        stands = case.steps and all(
-            answer.verdict is Verdict.PROVED for answer in finding.answers
-        )
+        stands = case.steps and all(answer.verdict is Verdict.PROVED for answer in finding.answers)
         assert (finding.verdict is Verdict.PROVED) == bool(stands), (claim.id, name)
         if finding.verdict is Verdict.PROVED:
             assert len(finding.answers) == len(case.steps), (claim.id, name)
@@ -199,9 +197,7 @@ MONOTONE = {
 
 
 @pytest.mark.parametrize("subject", MONOTONE)
-def test_amsgrads_denominator_falls_where_the_maximum_is_corrected(
-    found: Found, subject: str
-) -> None:
+def test_amsgrads_denominator_falls_where_the_maximum_is_corrected(found: Found, subject: str) -> None:
     for id in ("amsgrad-denominator-monotone", "amsgrad-rate-monotone"):
         finding = found[id, subject]
         assert finding.verdict == MONOTONE[subject], id
@@ -219,9 +215,7 @@ def test_amsgrads_denominator_falls_where_the_maximum_is_corrected(
     ["paper:adam", "torch.optim:Adam", "torch.optim:Adam(foreach=True)",
      "adamproof.optimizers:Adam", "adamproof.optimizers:AdamReference"],
 )  # fmt: skip
-def test_the_step_bound_of_the_paper_fails_and_the_tight_one_holds(
-    found: Found, subject: str
-) -> None:
+def test_the_step_bound_of_the_paper_fails_and_the_tight_one_holds(found: Found, subject: str) -> None:
     refuted = found["kb-step-bound", subject]
     assert refuted.verdict is Verdict.REFUTED
     assert refuted.witness is not None
@@ -323,9 +317,7 @@ SMALLEST = {
 
 
 @pytest.mark.parametrize(("claim", "subject"), SMALLEST)
-def test_a_witness_takes_no_more_steps_than_it_must(
-    found: Found, claim: str, subject: str
-) -> None:
+def test_a_witness_takes_no_more_steps_than_it_must(found: Found, claim: str, subject: str) -> None:
     witness = found[claim, subject].witness
     assert witness is not None
     gradients = [name for name in witness.point if name.startswith("g")]

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+
 from adamproof import cli
 from adamproof.proofs_check import ledger
 

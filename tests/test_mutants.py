@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adamproof.optimizers import __all__ as PUBLIC
+import adamproof.optimizers
 from adamproof.proofs_check.judge import Judge
 from adamproof.proofs_check.subjects import Subject
 from adamproof.theory.catalogue import claims
@@ -42,7 +42,7 @@ def judged(judge: Judge, claim: str, subject: Subject) -> Finding:
 
 def test_the_mutants_cover_every_rule_in_both_forms() -> None:
     changed = {mutant.of.partition("(")[0] for mutant in MUTANTS}
-    forms = {name for name in PUBLIC if name[0].isupper()} - {"Base", "Reference"}
+    forms = {name for name in adamproof.optimizers.__all__ if name[0].isupper()} - {"Base", "Reference"}
     assert changed == forms
     assert len(MUTANTS) >= 40
     assert len({str(mutant) for mutant in MUTANTS}) >= len(MUTANTS) - 1  # one in base, one in sgd
@@ -51,14 +51,12 @@ def test_the_mutants_cover_every_rule_in_both_forms() -> None:
 
 @pytest.mark.parametrize("old", ["no such line", "torch"])
 def test_a_snippet_that_is_gone_or_ambiguous_fails(folder: Path, old: str) -> None:
-    with pytest.raises(AssertionError, match="times in adam.py"):
+    with pytest.raises(AssertionError, match=r"times in adam\.py"):
         load(MUTANTS[0].original, folder, "adam", old, "")
 
 
 @pytest.mark.parametrize("of", CHANGED)
-def test_an_unchanged_copy_has_the_verdicts_of_the_original(
-    judge: Judge, folder: Path, of: str
-) -> None:
+def test_an_unchanged_copy_has_the_verdicts_of_the_original(judge: Judge, folder: Path, of: str) -> None:
     mutants = [mutant for mutant in MUTANTS if mutant.of == of]
     original = mutants[0].original
     copy = load(original, folder)

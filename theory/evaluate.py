@@ -107,28 +107,19 @@ def compiled(
     """
     space: dict[str, Any] = {"_a": arithmetic}
     writer = _Writer(space, arithmetic)
-    lines = ["def _run(_env):"]
-    wanted = {s.name for e in exprs.values() for s in e.free_symbols}
-    made: set[str] = set()
-    loads: list[str] = []
-    body: list[str] = []
+    body, made = [], set[str]()
     for index, (name, expr) in enumerate(exprs.items()):
-        loads += [s for s in sorted(s.name for s in expr.free_symbols) if s not in made | {*loads}]
         body.append(f"    _r{index} = {writer.write(expr)}")
-        if chained and name in chained and chained[name] in wanted:
-            body.append(f"    {_local(chained[name])} = _r{index}")
+        if chained and name in chained:
+            body.append(f"    {writer.local(chained[name])} = _r{index}")
             made.add(chained[name])
-    lines += [f"    {_local(s)} = _env[{s!r}]" for s in loads if s not in made]
-    lines += body
+    wanted = {s.name for e in exprs.values() for s in e.free_symbols}
+    loads = [f"    {writer.local(s)} = _env[{s!r}]" for s in sorted(wanted - made)]
     results = ", ".join(f"{name!r}: _r{i}" for i, name in enumerate(exprs))
-    lines.append(f"    return {{{results}}}")
+    lines = ["def _run(_env):", *loads, *body, f"    return {{{results}}}"]
     exec("\n".join(lines), space)
     run: Callable[[Mapping[str, Any]], dict[str, Any]] = space["_run"]
     return run
-
-
-def _local(symbol_name: str) -> str:
-    return f"s_{symbol_name}"
 
 
 class _Writer:
@@ -136,6 +127,11 @@ class _Writer:
 
     def __init__(self, space: dict[str, Any], arithmetic: Arithmetic) -> None:
         self.space, self.arithmetic = space, arithmetic
+        self.locals: dict[str, str] = {}
+
+    def local(self, symbol: str) -> str:
+        """Return the variable of a symbol; numbered, since a symbol may have any name."""
+        return self.locals.setdefault(symbol, f"s{len(self.locals)}")
 
     def constant(self, value: Fraction) -> str:
         name = f"_c{len(self.space)}"
@@ -146,7 +142,7 @@ class _Writer:
         if e.is_Rational:
             return self.constant(Fraction(e.p, e.q))
         if e.is_Symbol:
-            return _local(e.name)
+            return self.local(e.name)
         if e.is_Add or e.is_Mul:
             return "(" + (" + " if e.is_Add else " * ").join(self.write(a) for a in e.args) + ")"
         if e.is_Pow:
@@ -177,7 +173,13 @@ EXACT = Exact()
 
 
 def value(expr: Any, point: Mapping[str, Fraction | int | Interval]) -> Interval:
-    """Return the exact value (or enclosure) of an expression at a point."""
+    """Return the exact value (or enclosure) of an expression at a point.
+
+    Raises:
+        Unsupported: it holds something that has no exact meaning.
+        ZeroDivisionError: it is not defined there, or its enclosure does not tell.
+        ValueError: the same, of a root.
+    """
     env = {name: Interval.of(v) for name, v in point.items()}
     result: Interval = compiled({"_": expr}, EXACT)(env)["_"]
     return result

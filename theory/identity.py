@@ -3,8 +3,12 @@
 It walks an expression tree and rewrites it as a fraction of polynomials over `Fraction`.  Symbols
 are generators; so are the things it does not look inside: beta**t, roots, absolute values, maxima.
 Treating them as independent is sound (an identity between independent generators survives any
-substitution) and incomplete: a "no" only means *not shown*.  Every identity holds wherever both
-sides are defined.
+substitution) and incomplete: a "no" only means *not shown*.
+
+Every answer is about the real values at which the expression is defined, that is, at which each of
+its parts is: no division by 0, no root of a negative number, no negative number to a power that is
+no integer; 0**0 is 1.  An expression that is defined nowhere is therefore zero and positive at once:
+who asks has to know a point at which it is defined (`engines.examine` finds one).
 
 No simplifier is trusted: the tree is only read (``func``, ``args``, ``p``, ``q``), then re-expanded
 here.  Standard library only.
@@ -21,8 +25,10 @@ Poly = dict[Monomial, Fraction]
 
 #: Domains a symbol can have; ``unit`` is [0, 1), ``natural`` is 1, 2, 3, …
 DOMAINS = ("real", "nonnegative", "positive", "unit", "natural")
-#: Polynomials larger than this are given up: a deterministic budget.
+#: Products of polynomials with more terms than this are given up: a deterministic budget.
 MAX_TERMS = 60_000
+#: So is an expression that takes more products of terms than this altogether.
+MAX_WORK = 4_000_000
 
 
 class Unsupported(Exception):
@@ -31,20 +37,6 @@ class Unsupported(Exception):
 
 class Budget(Exception):
     """The expression grew past the checker's deterministic budget."""
-
-
-def _times(p: Poly, q: Poly) -> Poly:
-    if len(p) * len(q) > MAX_TERMS:
-        raise Budget(f"a product of {len(p)} by {len(q)} terms is past the checker's budget")
-    out: Poly = {}
-    for mono_p, coeff_p in p.items():
-        for mono_q, coeff_q in q.items():
-            exponents = dict(mono_p)
-            for gen, exponent in mono_q:
-                exponents[gen] = exponents.get(gen, 0) + exponent
-            mono = tuple(sorted((g, e) for g, e in exponents.items() if e))
-            out[mono] = out.get(mono, Fraction(0)) + coeff_p * coeff_q
-    return {m: c for m, c in out.items() if c}
 
 
 def _plus(p: Poly, q: Poly) -> Poly:
@@ -70,18 +62,32 @@ class Checker:
 
     Args:
         domains: the domain of each symbol by name; symbols that are absent are ``real``.
+
+    Raises:
+        ValueError: a domain is none of `DOMAINS`.
     """
 
     def __init__(self, domains: Mapping[str, str] | None = None) -> None:
         self.domains = dict(domains or {})
+        if unknown := set(self.domains.values()) - set(DOMAINS):
+            raise ValueError(f"no domain is called {', '.join(sorted(unknown))}")
         self._gens: list[tuple[Any, ...]] = []
         self._index: dict[tuple[Any, ...], int] = {}
+        self._work = 0
 
     # -- questions -----------------------------------------------------------------------------
 
     def is_zero(self, expr: Any) -> bool:
         """Return whether the expression is shown to vanish wherever it is defined."""
         return not self.ratio(expr).num
+
+    def equal(self, lhs: Any, rhs: Any) -> bool:
+        """Return whether the two are shown to agree wherever both are defined.
+
+        Unlike ``is_zero(lhs - rhs)`` it lets no computer algebra subtract them first.
+        """
+        minus = Ratio({(): Fraction(-1)})
+        return not self._add(self.ratio(lhs), self._mul(minus, self.ratio(rhs))).num
 
     def sign(self, expr: Any) -> str | None:
         """Return "positive" or "nonnegative" when shown from the shape of the tree, else None."""
@@ -104,13 +110,10 @@ class Checker:
             return None
         if expr.is_Pow:
             base, exponent = expr.args
-            if self.sign(base) == "positive":
-                return "positive"
-            if exponent.is_Rational and exponent.q == 1 and exponent.p % 2 == 0:
-                return "nonnegative"
-            if self.sign(base) == "nonnegative" or (exponent.is_Rational and exponent.q == 2):
-                return "nonnegative"
-            return None
+            known = self.sign(base)
+            even = exponent.is_Rational and exponent.q == 1 and exponent.p % 2 == 0
+            root = exponent.is_Rational and exponent.q == 2
+            return known or ("nonnegative" if even or root else None)
         if expr.func.__name__ == "Abs":
             return "nonnegative"
         if expr.func.__name__ == "Max" and any(self.sign(arg) for arg in expr.args):
@@ -136,12 +139,14 @@ class Checker:
         """Return the expression as a fraction of polynomials.
 
         Raises:
-            Unsupported: it holds a float, an unknown number or an undefined form.
+            Unsupported: it holds a float, an unknown number, an undefined form or a dummy symbol.
             Budget: it is too large.
         """
         if expr.is_Rational:
             return Ratio({(): Fraction(expr.p, expr.q)} if expr.p else {})
         if expr.is_Symbol:
+            if expr.is_Dummy:  # two of one name are two symbols, and here a name is a symbol
+                raise Unsupported(f"the dummy symbol {expr}")
             return self._generator("symbol", expr.name)
         if expr.is_Add:
             total = Ratio({})
@@ -168,6 +173,20 @@ class Checker:
             self._gens.append(key)
         return Ratio({((self._index[key], 1),): Fraction(1)})
 
+    def _times(self, p: Poly, q: Poly) -> Poly:
+        self._work += len(p) * len(q)
+        if len(p) * len(q) > MAX_TERMS or self._work > MAX_WORK:
+            raise Budget(f"a product of {len(p)} by {len(q)} terms is past the checker's budget")
+        out: Poly = {}
+        for mono_p, coeff_p in p.items():
+            for mono_q, coeff_q in q.items():
+                exponents = dict(mono_p)
+                for gen, exponent in mono_q:
+                    exponents[gen] = exponents.get(gen, 0) + exponent
+                mono = tuple(sorted((g, e) for g, e in exponents.items() if e))
+                out[mono] = out.get(mono, Fraction(0)) + coeff_p * coeff_q
+        return {m: c for m, c in out.items() if c}
+
     def _add(self, a: Ratio, b: Ratio) -> Ratio:
         if not a.num or not b.num:
             return a if a.num else b
@@ -179,7 +198,7 @@ class Checker:
             num = r.num
             for key, (poly, k) in den.items():
                 for _ in range(k - r.den.get(key, (poly, 0))[1]):
-                    num = _times(num, poly)
+                    num = self._times(num, poly)
             return num
 
         return self._reduce(_plus(lifted(a), lifted(b)), den)
@@ -188,7 +207,7 @@ class Checker:
         den = dict(a.den)
         for key, (poly, k) in b.den.items():
             den[key] = (poly, k + den.get(key, (poly, 0))[1])
-        return self._reduce(_times(a.num, b.num), den)
+        return self._reduce(self._times(a.num, b.num), den)
 
     def _reduce(self, num: Poly, den: Mapping[frozenset[Any], tuple[Poly, int]]) -> Ratio:
         """Replace even powers of roots and absolute values by what they are the root of."""
@@ -225,12 +244,16 @@ class Checker:
             return Ratio(dict(payload))
         if kind == "abs":
             poly = dict(payload)
-            return Ratio(_times(poly, poly))
+            return Ratio(self._times(poly, poly))
         return None
 
     def _int_pow(self, base: Ratio, exponent: int) -> Ratio:
         if exponent < 0:
             return self._int_pow(self._invert(base), -exponent)
+        if len(base.num) == 1 and not base.den:
+            ((mono, coeff),) = base.num.items()
+            return self._reduce({tuple((g, e * exponent) for g, e in mono if exponent):
+                                 coeff**exponent}, {})  # fmt: skip
         out = Ratio(ONE)
         for _ in range(exponent):
             out = self._mul(out, base)
@@ -258,6 +281,9 @@ class Checker:
             return self._int_pow(self._sqrt(base), exponent.p)
         if exponent.is_Rational:
             raise Unsupported(f"power {exponent} of {base}")
+        if not self.sign(base) and not self._integer(exponent):
+            # x**(2 p) is no square: at x = -1, p = 1/2 it is -1
+            raise Unsupported(f"the power {exponent} of {base}, which may be negative")
         out = Ratio(ONE)
         for term in exponent.args if exponent.is_Add else (exponent,):
             coeff, rest = term.as_coeff_Mul()
@@ -269,6 +295,14 @@ class Checker:
             else:
                 raise Unsupported(f"exponent {exponent}")
         return out
+
+    def _integer(self, expr: Any) -> bool:
+        """Whether the expression is a whole number for all values of its symbols."""
+        if expr.is_Add or expr.is_Mul:
+            return all(self._integer(part) for part in expr.args)
+        if expr.is_Symbol:
+            return self.domains.get(expr.name) == "natural"
+        return bool(expr.is_Rational and expr.q == 1)
 
     def _sqrt(self, arg: Any) -> Ratio:
         """Root of a product: factors known to be >= 0 are taken apart, as is one unknown factor."""
@@ -299,7 +333,7 @@ class Checker:
         inside, outside = r.num, Ratio(ONE)
         for poly, k in r.den.values():
             if k % 2:
-                inside = _times(inside, poly)
+                inside = self._times(inside, poly)
             for _ in range((k + 1) // 2):
                 outside = self._mul(outside, self._invert(self._abs_poly(poly)))
         if not inside:
@@ -309,11 +343,11 @@ class Checker:
             if self._nonneg_monomial(mono) and coeff > 0:
                 out = self._rational_root(coeff)
                 for gen, exponent in mono:
-                    one = Ratio({((gen, 1),): Fraction(1)})
-                    out = self._mul(out, self._int_pow(one, exponent // 2))
+                    one = {((gen, 1),): Fraction(1)}
+                    # x may be negative where its exponent is even: sqrt(x^2) = |x|
+                    out = self._mul(out, self._int_pow(self._abs_poly(one), exponent // 2))
                     if exponent % 2:
-                        root = self._generator("root", frozenset(one.num.items()))
-                        out = self._mul(out, root)
+                        out = self._mul(out, self._generator("root", frozenset(one.items())))
                 return self._mul(out, outside)
         shared = [dict(mono) for mono in inside]
         for gen in {g for mono in shared for g in mono}:
@@ -321,7 +355,7 @@ class Checker:
             if half:  # sqrt(c^2 (a - b)) = |c| sqrt(a - b)
                 size = self._abs_poly({((gen, 1),): Fraction(1)})
                 outside = self._mul(outside, self._int_pow(size, half))
-                inside = _times(inside, {((gen, -2 * half),): Fraction(1)})
+                inside = self._times(inside, {((gen, -2 * half),): Fraction(1)})
         return self._mul(self._generator("root", frozenset(inside.items())), outside)
 
     def _rational_root(self, value: Fraction) -> Ratio:
@@ -383,8 +417,8 @@ class Checker:
                 common[gen] = min(mono.get(gen, 0) for mono in monomials)
         factor = Ratio({tuple(sorted((g, e) for g, e in common.items() if e)): Fraction(1)})
         inverse = self._invert(factor)
-        keys = sorted((self._key(self._mul(r, inverse)) for r in ratios), key=repr)
-        return self._mul(factor, self._generator(name, tuple(keys)))
+        keys = frozenset(self._key(self._mul(r, inverse)) for r in ratios)
+        return self._mul(factor, self._generator(name, keys))
 
     def _largest(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Drop 0 from a maximum when another argument is known to be >= 0."""

@@ -11,6 +11,7 @@ Needs nothing beyond the standard library: this file and ``identity`` are what a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import isqrt
 
@@ -18,8 +19,6 @@ from math import isqrt
 BITS = 256
 #: Exact rationals longer than this many bits are enclosed too.
 EXACT_BITS = 4096
-
-Number = "Interval | Fraction | int"
 
 
 def _outward(lo: Fraction, hi: Fraction) -> Interval:
@@ -138,9 +137,15 @@ class Interval:
         return float((self.lo + self.hi) / 2)
 
     def __str__(self) -> str:
-        if self.exact and max(len(str(self.lo.numerator)), len(str(self.lo.denominator))) <= 24:
+        # by bits: Python refuses to write numbers of thousands of digits
+        if self.exact and max(n.bit_length() for n in self.lo.as_integer_ratio()) <= 80:
             return str(self.lo)
-        return f"{'' if self.exact else '≈ '}{float(self):.12g}"
+        middle = (self.lo + self.hi) / 2
+        try:
+            shown = f"{float(middle):.12g}"
+        except OverflowError:
+            shown = f"{Decimal(middle.numerator) / middle.denominator:.12g}"
+        return f"{'' if self.exact else '≈ '}{shown}"
 
 
 def _root(value: Fraction, *, up: bool) -> Fraction:

@@ -22,7 +22,7 @@ from . import symbols as sym
 from .evaluate import EXACT, Arithmetic, compiled
 from .identity import Unsupported
 from .interval import Interval
-from .records import Expr, Point
+from .records import Expr, Point, Trace
 
 #: What an unnamed hyper-parameter is in an exact run.
 DEFAULTS: dict[str, Fraction] = {
@@ -138,7 +138,7 @@ class Rule:
 
     def run(
         self, point: Point, g: Sequence[Fraction | Interval], x: Fraction = Fraction(0)
-    ) -> ExactTrace:
+    ) -> Trace:
         """Run the rule exactly: rationals, and enclosures where a root is irrational."""
         return self.run_in(EXACT, point, g, x)
 
@@ -172,7 +172,8 @@ class Rule:
                 for r in self.regimes
             ]
             cache[id(arithmetic)] = (start, steps)
-        return cache[id(arithmetic)]
+        made: tuple[Any, list[tuple[Any, Any]]] = cache[id(arithmetic)]
+        return made
 
 
 def pruned(rule: Rule) -> Rule:

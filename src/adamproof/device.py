@@ -19,9 +19,8 @@ def check_device(device: str) -> None:
         raise UsageError(f"{device!r} is no torch device; try cpu or cuda.") from None
     if kind == "cuda" and not torch.cuda.is_available():
         why = "finds no GPU" if torch.version.cuda else "was built without CUDA"
-        raise UsageError(
-            f"--device {device}: torch {torch.__version__} {why}; leave it away, or install a build for it."
-        )
+        told = f"--device {device}: torch {torch.__version__} {why}"
+        raise UsageError(f"{told}; leave it away, or install a build for it.")
     try:
         torch.zeros(1, dtype=torch.float64, device=device)
     except (RuntimeError, TypeError, NotImplementedError) as error:

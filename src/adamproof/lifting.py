@@ -13,6 +13,7 @@ from .errors import UsageError
 from .proofs_check import formula
 from .proofs_check.judge import SAME_RULE, Judge
 from .proofs_check.lift import Lift, unrolled
+from .proofs_check.runs import OneStep, Path
 from .proofs_check.subjects import Subject
 from .proofs_check.symbolic import LiftError
 from .theory import symbols as sym
@@ -54,22 +55,27 @@ def show(
     return _compare(subject, quiet=as_json) if against else 0
 
 
-def record(subject: Subject, lift: Lift, steps: Mapping[str, sp.Expr] | None) -> dict[str, Any]:
-    """Return the lift as JSON: every formula a string that ``sympy.sympify`` reads back."""
+def record(subject: Subject, lift: Lift, steps: OneStep | None) -> dict[str, Any]:
+    """Return the lift as JSON: every formula a string that ``sympy.sympify`` reads back.
+
+    The branches of an unrolled lift are those of its own run.
+    """
     rule = lift.rule
     regimes = [
         {
             "when": [str(c) for c in regime.when],
             "transition": _strings(rule.transition(regime)),
-            "branches": [{"condition": str(c), "taken": taken} for c, taken in branches],
+            "branches": _branches(branches),
         }
         for regime, branches in zip(
             rule.regimes, (*((),) * (len(rule.regimes) - len(lift.branches)), *lift.branches),
             strict=True,
         )
     ]  # fmt: skip
-    transition = dict(steps) if steps is not None else rule.transition()
+    transition = rule.transition() if steps is None else steps.new
     used = {s for e in transition.values() for s in e.free_symbols}
+    if steps is not None:
+        used |= {s for c, _ in steps.branches for s in c.free_symbols}
     for regime in rule.regimes:
         used |= {s for e in rule.transition(regime).values() for s in e.free_symbols}
         used |= {s for c in regime.when for s in c.free_symbols}
@@ -87,21 +93,25 @@ def record(subject: Subject, lift: Lift, steps: Mapping[str, sp.Expr] | None) ->
         "initial": _strings(rule.initial),
         "transition": _strings(transition),
         "regimes": regimes,
-        "branches": regimes[-1]["branches"],
+        "branches": regimes[-1]["branches"] if steps is None else _branches(steps.branches),
         "symbols": symbols,
         "code_hash": lift.code_hash,
     }
+
+
+def _branches(path: Path) -> list[dict[str, Any]]:
+    return [{"condition": str(c), "taken": taken} for c, taken in path]
 
 
 def _strings(formulas: Mapping[str, sp.Expr]) -> dict[str, str]:
     return {name: str(e) for name, e in formulas.items()}
 
 
-def _print(subject: Subject, lift: Lift, steps: Mapping[str, sp.Expr] | None, latex: bool) -> None:
+def _print(subject: Subject, lift: Lift, steps: OneStep | None, latex: bool) -> None:
     sources = lift.recipe.sources()
     if steps is not None:
         write = formula.latex_expr if latex else formula.unicode_expr
-        for name, expr in steps.items():
+        for name, expr in steps.new.items():
             print(f"{name}:  {write(expr)}")
         return
     if latex:

@@ -1,0 +1,458 @@
+"""Run an optimizer's own ``step()`` with symbols where its numbers were, and read the formulas.
+
+Always on two parameters at once, so that an update that depends on more than its own coordinate
+shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import sympy as sp
+import torch
+
+from ..theory import symbols as sym
+from .build import Recipe
+from .hidden import is_number, reachable
+from .shadow import Shadow, number_of, place_of, same
+from .symbolic import LiftError, Record, SymbolicFloat, exact, recording
+
+#: Gradients of the runs that give the state its numbers.
+_GRADIENTS = (0.7, -1.3, 0.4, 2.2, -0.6, 1.1)
+_STARTS = (0.9, -1.7)
+
+#: What the symbols of the second parameter end with.
+_OTHER = "__second"
+_GROUP = "group."
+
+Path = tuple[tuple[sp.Basic, bool], ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a run: one for each symbol, and which gradients and starting points."""
+
+    values: Mapping[str, float]
+    data: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an optimizer keeps between steps.
+
+    Attributes:
+        names: the state entries that hold numbers, but for the counters.
+        counters: the entries that count steps, with what they hold before the first.
+    """
+
+    names: tuple[str, ...]
+    counters: Mapping[str, int]
+
+    @property
+    def counted(self) -> list[str]:
+        """The counters that the parameter group keeps, by the names that they have there."""
+        return [n.removeprefix(_GROUP) for n in self.counters if n.startswith(_GROUP)]
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """What an instrumented step gave.
+
+    Attributes:
+        new: new values as formulas in the old.
+        branches: the comparisons on symbolic values and their outcomes.
+        rounding: the coarsest relative rounding seen beyond float64's.
+    """
+
+    new: Mapping[str, sp.Expr]
+    branches: Path
+    rounding: float
+
+
+class Bench:
+    """Two one-element parameters and an optimizer on them.
+
+    Args:
+        recipe: how to build the optimizer.
+        numbers: what its symbols are, and its data.
+        counted: the entries of the parameter group that count steps.
+        shadow: watches the constructor; with it, hyper-parameters carry their formulas.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        numbers: Numbers,
+        counted: Iterable[str] = (),
+        shadow: Shadow | None = None,
+    ) -> None:
+        self.data, self.name, self.counted = numbers.data, recipe.cls.__name__, tuple(counted)
+        self.symbols = recipe.symbols().keys()
+        self.params = [torch.nn.Parameter(_tensor(v * (1 + self.data / 5))) for v in _STARTS]
+        with shadow or nullcontext():
+            self.optimizer = recipe.build(self.params, numbers.values, symbolic=shadow is not None)
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The options and counters of the parameters."""
+        group: dict[str, Any] = self.optimizer.param_groups[0]
+        return group
+
+    def set_gradients(self, k: int) -> None:
+        """Give both parameters their k-th gradient."""
+        for index, param in enumerate(self.params):
+            size = _GRADIENTS[(k + 2 * index + self.data) % len(_GRADIENTS)]
+            param.grad = _tensor((1 - 2 * index) * size * (1 + self.data / 7))
+
+    def run(self, steps: int) -> None:
+        """Take that many steps.
+
+        Raises:
+            LiftError: the optimizer raises, or keeps something outside its state.
+        """
+        before = reachable(self.optimizer)
+        for k in range(steps):
+            self.set_gradients(k)
+            take_step(self.optimizer)
+        self.check_outside(before, reachable(self.optimizer), first=True)
+
+    def check_outside(
+        self, before: Mapping[str, str], after: Mapping[str, str], *, first: bool = False
+    ) -> None:
+        """Check that what the lift does not follow is the same; the first step may make state.
+
+        Raises:
+            LiftError: something changed.
+        """
+        followed = {f"param_groups[0][{n!r}]" for n in self.counted}
+        for place in sorted((before.keys() | after.keys()) - followed):
+            made = first and "state[" in place and place not in before
+            if before.get(place) != after.get(place) and not made:
+                raise LiftError(
+                    f"{self.name} changes {place} while stepping, which is outside of the state "
+                    "that the lifter follows"
+                )
+
+    def entries(self, index: int = 0) -> dict[str, Any]:
+        """Return what holds numbers: the state of one parameter, the counters of its group."""
+        state = self.optimizer.state.get(self.params[index], {})
+        return {n: v for n, v in state.items() if is_number(v)} | {
+            _GROUP + n: self.group[n] for n in self.counted if n in self.group
+        }
+
+
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step.
+
+    Raises:
+        LiftError: the optimizer raises.
+    """
+    try:
+        optimizer.step()
+    except LiftError:
+        raise
+    except (Exception, SystemExit) as error:
+        needed = [
+            n for n, p in signature(optimizer.step).parameters.items() if p.default is p.empty
+        ]
+        if isinstance(error, TypeError) and needed:
+            raise LiftError(f"{type(optimizer).__name__}.step() needs {needed[0]!r}; only optimizers "
+                            "that step by the gradients alone are lifted") from error  # fmt: skip
+        told = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise LiftError(f"{type(optimizer).__name__}.step() fails: {told}") from error
+
+
+def _tensor(value: float) -> torch.Tensor:
+    return torch.tensor([value], dtype=torch.float64)
+
+
+def _plain(value: Any) -> float:
+    return number_of(value) if isinstance(value, torch.Tensor) else float(value)
+
+
+def survey(recipe: Recipe, numbers: Numbers) -> Kept:
+    """Find what an optimizer keeps, in a run that is not instrumented.
+
+    Raises:
+        LiftError: it does not step, or keeps something that the lift cannot follow.
+    """
+    bench = Bench(recipe, numbers)
+    history: list[dict[str, float]] = []
+    outside = [reachable(bench.optimizer)]
+    for k in range(4):
+        bench.set_gradients(k)
+        take_step(bench.optimizer)
+        outside.append(reachable(bench.optimizer))
+        group = {_GROUP + n: v for n, v in bench.group.items() if is_number(v)}
+        history.append({n: _plain(v) for n, v in (bench.entries() | group).items()})
+    for now in history:
+        if now.keys() != history[0].keys():
+            new = min(now.keys() ^ history[0].keys())
+            raise LiftError(f"{bench.name} does not keep its state entry {new!r} at every step")
+    counters = {
+        name: int(start) - 1
+        for name, start in history[0].items()
+        if start == int(start) and [h[name] for h in history] == [start + k for k in range(4)]
+    }
+    bench.counted = tuple(n.removeprefix(_GROUP) for n in counters if n.startswith(_GROUP))
+    for k in range(4):
+        bench.check_outside(outside[k], outside[k + 1], first=k == 0)
+    names = [n for n in history[0] if n not in counters and not n.startswith(_GROUP)]
+    kept = Kept(tuple(names), counters)
+    _check_names(recipe, kept)
+    _check_memory(bench)
+    return kept
+
+
+def _check_names(recipe: Recipe, kept: Kept) -> None:
+    """Check that no two things would share a symbol."""
+    taken = {"x": "the parameter", "g": "the gradient", "t": "the step"}
+    taken |= {symbol: f"the option {option}" for symbol, option in recipe.sources().items()}
+    for name in kept.names:
+        for symbol in (sym.old(name).name, sym.new(name).name):
+            if symbol in taken or name == "x":
+                told = taken.get(symbol, "the parameter")
+                raise LiftError(
+                    f"{recipe.cls.__name__} calls a state entry {name!r}, and formulas would not "
+                    f"tell it from {told}"
+                )
+            taken[symbol] = f"the state entry {name!r}"
+
+
+def _check_memory(bench: Bench) -> None:
+    """Check that every entry has memory of its own: one that shares it changes unseen."""
+    owners: dict[tuple[int, int], str] = {}
+    for index, param in enumerate(bench.params):
+        tensors = {"the parameter": param, "the gradient": param.grad}
+        tensors |= {f"the state entry {n!r}": v for n, v in bench.entries(index).items()}
+        for name, tensor in tensors.items():
+            if not isinstance(tensor, torch.Tensor):
+                continue
+            place = place_of(tensor)
+            if place in owners:
+                raise LiftError(f"in {bench.name}, {name} shares its memory with {owners[place]}: "
+                                "what changes one changes the other")  # fmt: skip
+            owners[place] = name
+
+
+# -- instrumented runs ---------------------------------------------------------------------------
+
+#: Formulas that grow past this while they are unrolled are given up: nobody could use them.
+MAX_STEPS, MAX_OPERATIONS = 100, 100_000
+
+
+def _size(formulas: Iterable[sp.Expr]) -> int:
+    """Return how many operations the formulas have, written out."""
+    known: dict[sp.Basic, int] = {}
+
+    def size(e: sp.Basic) -> int:
+        if e not in known:
+            known[e] = 1 + sum(map(size, e.args))
+        return known[e]
+
+    return sum(map(size, formulas))
+
+
+def unroll(recipe: Recipe, kept: Kept, numbers: Numbers, steps: int) -> OneStep:
+    """Run from the fresh state with gradients g1, g2, … and return the values after the last.
+
+    Raises:
+        LiftError: the lift stops.
+    """
+    if steps > MAX_STEPS:
+        raise LiftError(f"{steps} steps make no formula that anyone could use; unroll {MAX_STEPS} at "
+                        "most")  # fmt: skip
+    shadow, bench = _constructed(recipe, kept, numbers)
+    branches: list[tuple[sp.Basic, bool]] = []
+    for k in range(1, steps + 1):
+        bench.set_gradients(k - 1)
+        for index, param in enumerate(bench.params):
+            shadow.put(param.grad, sym.symbol(f"g{k}" + _OTHER * index))
+        record = _stepped(bench, shadow, first=k == 1)
+        branches += [b for b in record.branches if b not in branches]
+        _check_branches(bench, record)
+        if (size := _size(shadow.get(p) for p in bench.params)) > MAX_OPERATIONS:
+            raise LiftError(f"after {k} steps the formula has {size} operations; unroll fewer steps")
+    return _read(bench, shadow, kept, branches, steps)
+
+
+def one_step(
+    recipe: Recipe,
+    kept: Kept,
+    numbers: Numbers,
+    step: int,
+    final: Mapping[str, sp.Expr] | None = None,
+) -> OneStep:
+    """Put symbols where the state was before a step after the first, take it, read the new values.
+
+    With ``final``, the formulas that the state is known to end with, the result is in let form.
+
+    Raises:
+        LiftError: the lift stops.
+    """
+    twin = Bench(recipe, numbers, kept.counted)
+    twin.run(step - 1)
+    if not all(map(math.isfinite, map(_plain, (*twin.params, *twin.entries().values())))):
+        raise LiftError(f"{twin.name} leaves the finite numbers within {step - 1} steps")
+    if set(twin.entries()) != {*kept.names, *kept.counters}:
+        new = sorted(set(twin.entries()) ^ {*kept.names, *kept.counters})
+        raise LiftError(f"{twin.name} does not keep its state entry {new[0]!r} at every step")
+    shadow, bench = _constructed(recipe, kept, numbers)
+
+    def symbolic(name: str, value: Any, tail: str) -> Any:
+        if not is_number(value):
+            return value
+        count = sym.t - 1 + kept.counters.get(name, 0)
+        formula = count if name in kept.counters else sym.symbol(sym.state_name(name) + tail)
+        if isinstance(value, torch.Tensor):
+            copy = value.detach().clone()
+            shadow.put(copy, formula)
+            return copy
+        return SymbolicFloat(float(value), formula)
+
+    for index, (param, other) in enumerate(zip(bench.params, twin.params, strict=True)):
+        with torch.no_grad():
+            param.copy_(other)
+        if other in twin.optimizer.state:
+            state, old = bench.optimizer.state[param], twin.optimizer.state[other]
+            state.clear()
+            state.update({n: symbolic(n, v, _OTHER * index) for n, v in old.items()})
+    for name in kept.counted:
+        bench.group[name] = symbolic(_GROUP + name, twin.group[name], "")
+    bench.set_gradients(step - 1)
+    for index, param in enumerate(bench.params):
+        shadow.put(param, sym.symbol("x" + _OTHER * index))
+        shadow.put(param.grad, sym.symbol("g" + _OTHER * index))
+    for name, value in bench.entries().items():
+        if final and isinstance(value, torch.Tensor) and name in kept.names:
+            shadow.name_when(value, final[name], sym.new(name))
+    record = _stepped(bench, shadow)
+    _check_branches(bench, record)
+    if final is None:
+        return _read(bench, shadow, kept, record.branches)
+    lines = _let_form(bench, shadow, kept, final)
+    return OneStep(lines, tuple(record.branches), shadow.rounding)
+
+
+def _constructed(recipe: Recipe, kept: Kept, numbers: Numbers) -> tuple[Shadow, Bench]:
+    shadow = Shadow()
+    with recording():
+        bench = Bench(recipe, numbers, kept.counted, shadow)
+    for index, param in enumerate(bench.params):
+        shadow.put(param, sym.symbol("x" + _OTHER * index))
+    return shadow, bench
+
+
+def _stepped(bench: Bench, shadow: Shadow, *, first: bool = False) -> Record:
+    before = reachable(bench.optimizer)
+    with recording() as record:
+        with shadow:
+            take_step(bench.optimizer)
+        shadow.settle()
+    bench.check_outside(before, reachable(bench.optimizer), first=first)
+    return record
+
+
+def _check_branches(bench: Bench, record: Record) -> None:
+    """Check that the way through the code is the same for every coordinate."""
+    known = {sym.t.name, *bench.symbols}
+    for condition, _ in record.branches:
+        if loose := sorted({s.name for s in condition.free_symbols} - known):
+            raise LiftError(
+                f"{bench.name} branches on the value of {', '.join(loose)}, which differs from "
+                "coordinate to coordinate"
+            )
+
+
+def _formula_of(value: Any, shadow: Shadow) -> sp.Expr:
+    if isinstance(value, torch.Tensor):
+        return shadow.get(value)
+    return exact(value, "a state entry")
+
+
+def _read(
+    bench: Bench,
+    shadow: Shadow,
+    kept: Kept,
+    branches: list[tuple[sp.Basic, bool]],
+    steps: int | None = None,
+) -> OneStep:
+    """Collect the formulas of both parameters; they must be the same but for the names."""
+    both = []
+    for index, param in enumerate(bench.params):
+        entries = bench.entries(index)
+        if set(entries) != {*kept.names, *kept.counters}:
+            raise LiftError(f"{bench.name} does not keep the same state for every parameter, or at "
+                            "every step")  # fmt: skip
+        formulas = {n: _formula_of(v, shadow) for n, v in entries.items()}
+        for name, start in kept.counters.items():
+            count = start + (sym.t if steps is None else steps)
+            if formulas.pop(name) != count:
+                raise LiftError(f"{bench.name} counts steps in {name!r}, but not all of them one by "
+                                "one")  # fmt: skip
+        both.append({"x": shadow.get(param), **formulas})
+    first, second = both
+    _check_apart(bench.name, kept, first, second)
+    for name, formula in first.items():
+        other = second[name].xreplace(
+            {s: sp.Symbol(s.name.removesuffix(_OTHER), **s.assumptions0)
+             for s in second[name].free_symbols}
+        )  # fmt: skip
+        if not same(formula, other):
+            raise LiftError(
+                f"{bench.name} updates two parameters by two formulas for {name}: {formula} and "
+                f"{other}, so there is something in them that is no symbol"
+            )
+    return OneStep(first, tuple(branches), shadow.rounding)
+
+
+def _check_apart(
+    name: str, kept: Kept, first: Mapping[str, sp.Expr], second: Mapping[str, sp.Expr]
+) -> None:
+    """Check that neither parameter's formulas speak of the other's numbers."""
+    own = {"x", "g", *(sym.old(n).name for n in kept.names)}
+
+    def spoken(formulas: Mapping[str, sp.Expr]) -> set[str]:
+        return {s.name for e in formulas.values() for s in e.free_symbols}
+
+    foreign = {n for n in spoken(first) if n.endswith(_OTHER)}
+    foreign |= {n for n in spoken(second) if n in own or (n[:1] == "g" and n[1:].isdigit())}
+    if foreign:
+        raise LiftError(
+            f"{name} couples its parameters: the update of one depends on another, so no formula of "
+            "a single coordinate describes it"
+        )
+
+
+def _let_form(
+    bench: Bench, shadow: Shadow, kept: Kept, final: Mapping[str, sp.Expr]
+) -> dict[str, sp.Expr]:
+    lines: dict[str, sp.Expr] = {}
+    names = {sym.new(n): n for n in final}
+    for symbol, formula in shadow.definitions.items():
+        lines[names[symbol]] = formula
+    for name, value in bench.entries().items():
+        if name in kept.names and name not in lines:
+            lines[name] = _formula_of(value, shadow)
+        elif name in lines and _formula_of(value, shadow) != sym.new(name):
+            raise LiftError("a state entry changed after its last value: a fault of the lifter")
+    lines["x"] = shadow.get(bench.params[0])
+    return _in_order(lines)
+
+
+def _in_order(lines: Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
+    """Order let-form lines so that each speaks only of lines before it; x comes last."""
+    rest = {n: e for n, e in lines.items() if n != "x"}
+    out: dict[str, sp.Expr] = {}
+    while rest:
+        pending = {sym.new(n) for n in rest}
+        ready = [n for n, e in rest.items() if not e.free_symbols & (pending - {sym.new(n)})]
+        if not ready:
+            raise LiftError("the new state values are defined in a circle: a fault of the lifter")
+        out |= {n: rest.pop(n) for n in ready}
+    return {**out, "x": lines["x"]}
