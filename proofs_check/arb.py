@@ -43,9 +43,8 @@ class Balls:
 
     def power(self, base: arb, exponent: arb) -> arb:
         """Return base**exponent."""
-        if exponent.is_integer() and exponent.is_exact():
-            return base ** exponent.unique_fmpz()
-        return base**exponent
+        whole = exponent.unique_fmpz() if exponent.is_exact() else None
+        return base**exponent if whole is None else base**whole
 
     def maximum(self, values: list[arb]) -> arb:
         """Return the largest value."""

@@ -113,6 +113,12 @@ class Recipe:
         for move in _MOVES:
             yield {n: _moved(v, move) for n, v in own.items()}
 
+    @cached_property
+    def device(self) -> str:
+        """Where the optimizer is run while it is lifted: its capturable form runs on a GPU only."""
+        wanted = self.arguments().get("capturable") and torch.cuda.is_available()
+        return "cuda" if wanted else "cpu"
+
     def build(
         self, parameters: list[torch.nn.Parameter], values: Mapping[str, float], *, symbolic: bool
     ) -> torch.optim.Optimizer:
@@ -134,9 +140,7 @@ class Recipe:
             raise
         except (Exception, SystemExit) as error:
             shown = ", ".join(f"{n}={plain(v)!r}" for n, v in arguments.items())
-            raise LiftError(
-                f"the constructor {self.cls.__name__}({shown}) fails: {error}"
-            ) from error
+            raise LiftError(f"the constructor {self.cls.__name__}({shown}) fails: {error}") from error
 
 
 def _is_rate(option: str, value: Any) -> bool:

@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -37,11 +38,14 @@ from ..theory.records import (
 
 #: Values tried, in this order, when looking for a point that refutes a goal.
 _TRIED: dict[str, tuple[Fraction, ...]] = {
-    "real": tuple(map(Fraction, (1, -1, 2, 0, "1/2", -2, 3))),
-    "nonnegative": tuple(map(Fraction, (1, 0, 2, "1/2", 3))),
-    "positive": tuple(map(Fraction, (1, 2, "1/2", 3))),
-    "unit": tuple(map(Fraction, ("1/2", "3/4", "1/4", 0, "9/10"))),
-    "natural": tuple(map(Fraction, (1, 2, 3, 5))),
+    domain: tuple(map(Fraction, values.split()))
+    for domain, values in {
+        "real": "1 -1 2 0 1/2 -2 3",
+        "nonnegative": "1 0 2 1/2 3",
+        "positive": "1 2 1/2 3",
+        "unit": "1/2 3/4 1/4 0 9/10",
+        "natural": "1 2 3 5 20",
+    }.items()
 }
 #: Points tried per goal: a deterministic budget.
 MAX_POINTS = 400
@@ -62,21 +66,20 @@ def decide(goal: Goal) -> Answer:
     for engine in (_by_reading, *_ENGINES.get(type(goal), ())):
         try:
             answer = engine(goal)
+            problem = doubt(goal, answer) if answer else ""
         except Exception as error:
-            reasons.append(_reason(error, engine.__name__.removeprefix("_by_")))
-            if engine is _by_reading:
-                break
+            reasons.append(reason_of(error, engine.__name__.removeprefix("_by_")))
             continue
-        if answer is None:
-            continue
-        problem = doubt(goal, answer)
-        if answer.verdict in (Verdict.PROVED, Verdict.REFUTED) and not problem:
+        if problem:
+            return Answer(Verdict.UNDECIDED, reason=problem)
+        if answer and answer.verdict in (Verdict.PROVED, Verdict.REFUTED):
             return answer
-        reasons.append(problem or answer.reason)
-    return Answer(
-        Verdict.UNDECIDED,
-        reason="; ".join(dict.fromkeys(reasons)) or "incompleteness: no engine knows",
-    )
+        if answer:
+            reasons.append(answer.reason)
+        if answer and engine is _by_reading:
+            break
+    told = "; ".join(dict.fromkeys(reasons)) or "incompleteness: no engine knows"
+    return Answer(Verdict.UNDECIDED, reason=told)
 
 
 def follows(relation: Any, given: tuple[Any, ...], domains: Mapping[str, str]) -> bool:
@@ -84,7 +87,8 @@ def follows(relation: Any, given: tuple[Any, ...], domains: Mapping[str, str]) -
     return decide(Holds(relation, given, domains)).verdict is Verdict.PROVED
 
 
-def _reason(error: Exception, engine: str) -> str:
+def reason_of(error: Exception, engine: str) -> str:
+    """Return the reason of an answer that an engine failed to give."""
     if isinstance(error, Budget | RecursionError | MemoryError | SyntaxError):
         # SyntaxError: Python does not compile a formula with too many nested brackets
         return f"budget: {error or type(error).__name__}"
@@ -117,31 +121,27 @@ def domains_of(goal: Goal) -> dict[str, str]:
     return {**assumed, **sym.DOMAINS, **getattr(goal, "domains", {})}
 
 
+@cache
 def _facts(of: Any) -> frozenset[tuple[str, bool]]:
-    """Return what SymPy assumes of a symbol, or of a symbol of that domain."""
+    """Return what SymPy assumes of a symbol, or of the symbols of a domain."""
     symbol = sp.Symbol("_", **sym.MEANING[of][1]) if isinstance(of, str) else of
     return frozenset(symbol.assumptions0.items())
 
 
-def _by_reading(goal: Goal) -> None:
-    """Check that SymPy did not decide the goal, or change it, while it was written down.
-
-    Raises:
-        Unsupported: it did, or may have.
-    """
-    if type(goal) not in _ENGINES:
-        raise Unsupported(f"no engine takes a {type(goal).__name__}")
-    if sp.false in _parts(goal) or (not isinstance(goal, Analysis) and sp.true in _parts(goal)[:1]):
-        raise Unsupported("SymPy decided it while it was written down; write it unevaluated")
-    domains = domains_of(goal)
+def _by_reading(goal: Goal) -> Answer | None:
+    """Stop at a goal that SymPy decided, or may have changed, while it was written down."""
+    parts, domains, problem = _parts(goal), domains_of(goal), ""
+    if sp.false in parts or (sp.true in parts[:1] and not isinstance(goal, Analysis)):
+        problem = "SymPy decided it while it was written down; write it unevaluated"
     for symbol in _symbols(goal):
+        domain = domains[symbol.name]
         if symbol.is_Dummy:
-            raise Unsupported(f"the dummy symbol {symbol}, whose name says not which it is")
-        if not _facts(symbol) <= _facts(domains[symbol.name]):
-            raise Unsupported(
-                f"SymPy assumes more of {symbol} than that it is {domains[symbol.name]}, which is "
-                "all that the domains say"
-            )
+            problem = f"the dummy symbol {symbol}, whose name does not say which it is"
+        elif not _facts(symbol) <= _facts(domain):
+            problem = f"SymPy assumes more of {symbol} than its domain, which is {domain}, says"
+    if problem:
+        return Answer(Verdict.UNDECIDED, reason=f"unsupported operation: {problem}")
+    return None
 
 
 # -- exact ---------------------------------------------------------------------------------------
@@ -174,57 +174,51 @@ def _by_certificate(goal: Holds) -> Answer | None:
 def _fresh(goal: Holds) -> dict[str, str]:
     """Return the domains of the shift's new symbols, once the shift is shown to reach every point.
 
-    Each x is replaced by a + s, a - s, 1/(1+s) or s/(1+s) with a new s of its own.  At any point of
-    the domains that satisfies the hypotheses, and with the old symbols in a kept as they are, that is
-    solved by s = x - a, a - x, (1-x)/x or x/(1-x), which has to exist and to lie in the domain of s.
+    Each x is replaced by a + s, a - s, 1/(1+s) or s/(1+s), a polynomial in old symbols and s a new
+    one for each x.  At any point of the domains that satisfies the hypotheses, and with the old
+    symbols in a kept as they are, that is solved by s = x - a, a - x, (1-x)/x or x/(1-x), which has
+    to exist and to lie in the domain of s.
 
     Raises:
         Unsupported: that is not shown.
     """
-    domains, out = domains_of(goal), dict[str, str]()
-    checker = Checker(domains)
-    old = {s.name for s in _symbols(goal)} | {s.name for s in goal.shift}
+    checker, out = Checker(domains_of(goal)), dict[str, str]()
+    old = {s.name for s in (*_symbols(goal), *goal.shift)}
     for x, image in goal.shift.items():
+        refused = Unsupported(f"the shift of {x} to {image}, which may not reach every value")
         new = [s for s in image.free_symbols if s.name not in old]
-        refused = Unsupported(f"the shift of {x} to {image} is not shown to reach every value")
-        if len(new) != 1 or not x.is_Symbol or new[0].name in out:
+        if len(new) != 1 or new[0].name in out or not x.is_Symbol:
             raise refused
         (s,) = new
-        domain = goal.domains.get(s.name, "nonnegative")
-        out[s.name] = domain
-        if domain not in ("nonnegative", "positive") or not _facts(s) <= _facts(domain):
-            raise refused
-        if s not in (image - s).free_symbols:
-            exists, above = sp.Integer(1), x - (image - s)
-        elif s not in (image + s).free_symbols:
-            exists, above = sp.Integer(1), (image + s) - x
-        elif checker.equal(image * (1 + s), 1):
+        out[s.name] = domain = goal.domains.get(s.name, "nonnegative")
+        exists, above = sp.Integer(1), None
+        for end, sign in ((image - s, 1), (image + s, -1)):
+            if s not in end.free_symbols and end.is_polynomial():
+                above = sign * (x - end)
+        if checker.equal(image * (1 + s), sp.Integer(1)):
             exists, above = x, 1 - x
-        elif checker.equal(image * (1 + s), s):
+        if checker.equal(image * (1 + s), s):
             exists, above = 1 - x, x
-        else:
-            raise refused
-        if not _sign_known(exists, goal, strict=True):
-            raise refused
-        if not _sign_known(above, goal, strict=domain == "positive"):
+        if (
+            above is None
+            or domain not in ("nonnegative", "positive")
+            or not _facts(s) <= _facts(domain)
+            or not _told(goal, checker, exists, strict=True)
+            or not _told(goal, checker, above, strict=domain == "positive")
+        ):
             raise refused
     return out
 
 
-def _sign_known(expr: Any, goal: Holds, *, strict: bool) -> bool:
-    """Whether expr >= 0 (strict: > 0) is in the domains or word for word among the hypotheses."""
-    domains = domains_of(goal)
-    checker = Checker(domains)
-    ends = [sym.ge(s, 1) for s in expr.free_symbols if domains.get(s.name) == "natural"]
-    ends += [sym.gt(1, s) for s in expr.free_symbols if domains.get(s.name) == "unit"]
-    told = [r for r in (*goal.given, *ends) if isinstance(r, sp.Ge | sp.Gt | sp.Le | sp.Lt)]
-    if checker.sign(expr) in (("positive",) if strict else ("positive", "nonnegative")):
+def _told(goal: Holds, checker: Checker, expr: Any, *, strict: bool) -> bool:
+    """Whether the domains, or a hypothesis word for word, say that expr >= 0 (strict: > 0)."""
+    sign = checker.sign(expr)
+    if sign == "positive" or (sign and not strict):
         return True
-    return any(
-        checker.equal(expr, r.gts - r.lts)
-        for r in told
-        if isinstance(r, sp.Gt | sp.Lt) or not strict
-    )
+    least = [sym.ge(s, 1) for s in expr.free_symbols if checker.domains.get(s.name) == "natural"]
+    kinds = (sp.Gt, sp.Lt) if strict else (sp.Gt, sp.Lt, sp.Ge, sp.Le)
+    return any(isinstance(r, kinds) and checker.equal(expr, r.gts - r.lts)
+               for r in (*goal.given, *least))  # fmt: skip
 
 
 def _by_factors(goal: Holds) -> Answer | None:
@@ -238,7 +232,7 @@ def _by_factors(goal: Holds) -> Answer | None:
         return None
     parts = [decide(Holds(sym.gt(b, 0), goal.given, goal.domains, goal.shift)) for b in bases]
     if all(p.verdict is Verdict.PROVED for p in parts):
-        return Answer(Verdict.PROVED, Level.weakest(p.level for p in parts if p.level), "factors")
+        return Answer(Verdict.PROVED, Level.weakest(p.level or Level.SAMPLED for p in parts), "factors")
     return None
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from functools import cache, partial
 from operator import length_hint
+from threading import local
 from types import CodeType, FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
 from .symbolic import SymbolicFloat
 
@@ -29,7 +31,7 @@ _DEPTH, _PLACES = 12, 20_000
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "sympy"}
 _CONTAINERS = (list, tuple, set, frozenset, deque)
 #: Of the objects that libraries define, those whose attributes are the user's.
-_OPEN = (torch.nn.Module, SimpleNamespace)
+_OPEN = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, SimpleNamespace, local)
 
 
 def reachable(optimizer: torch.optim.Optimizer) -> dict[str, str]:
@@ -52,7 +54,10 @@ def reachable(optimizer: torch.optim.Optimizer) -> dict[str, str]:
         param = isinstance(key, torch.Tensor)
         whose = f"of parameter {i}" if param else f"under the key {key!r}"
         for name, value in entries.items() if isinstance(entries, Mapping) else [("", entries)]:
-            if not (param and is_number(value)):
+            if param and is_number(value):
+                if isinstance(value, torch.Tensor):
+                    walk.visit(f"an attribute of state[{name!r}]", vars(value))
+            else:
                 walk.visit(f"the {type(value).__name__} state[{name!r}] {whose}", value)
     for name, value in vars(optimizer).items():
         if name not in ("param_groups", "state"):
@@ -112,10 +117,11 @@ class _Walk:
             self.found[place] = str(value.gi_frame and value.gi_frame.f_lasti)
             self.visit(place, value.gi_frame and value.gi_frame.f_locals, depth)
         elif not isinstance(value, ModuleType):
-            self.found[place] = f"{value!r} {_left(value)}"
             if isinstance(value, _OPEN) or not _is_library(type(value)):
                 for name, item in _attributes(value):
                     self.visit(f"{place}.{name}", item, depth)
+            else:
+                self.found[place] = f"{value!r} {_left(value)}"
 
     def _function(self, place: str, function: FunctionType, depth: int) -> None:
         free = function.__code__.co_freevars
@@ -162,8 +168,9 @@ def _is_library(cls: type) -> bool:
     return cls.__module__.partition(".")[0] in _LIBRARIES
 
 
-@lru_cache(maxsize=None)
+@cache
 def _names(code: CodeType) -> set[str]:
-    """Return the global and attribute names that a function's code speaks of, inner ones too."""
+    """Return what a function's code speaks of by name, or as text; its inner functions' too."""
     inner = (c for c in code.co_consts if isinstance(c, CodeType))
-    return set(code.co_names).union(*(_names(c) for c in inner))
+    words = (c for c in code.co_consts if isinstance(c, str))
+    return {*code.co_names, *words}.union(*(_names(c) for c in inner))

@@ -3,7 +3,10 @@
 A claim is *proved* when every step of its derivation is, its near-miss is refuted by the same
 engines, its hypotheses have a point, and no run contradicts it.  It is *refuted* when an exact run
 (or point) violates it and the real optimizer, run along, does so too by at least half as much.
-Everything else is *undecided*, with the reason.
+Everything else is *undecided*, with a reason that begins with one of `REASONS`.
+
+The engines are not believed: what they prove is held against exact arithmetic at some points, and
+what they refute at the witness (`engines.doubt`), whoever it is that decides.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+
+import sympy as sp
 
 from ..theory.catalogue import claims
 from ..theory.faithful import paper_of
@@ -24,7 +29,6 @@ from ..theory.records import (
     Claim,
     Finding,
     Goal,
-    Holds,
     Level,
     Point,
     Run,
@@ -32,8 +36,9 @@ from ..theory.records import (
     Witness,
 )
 from ..theory.rule import Rule
+from ..theory.symbols import gt
 from . import engines
-from .replay import NotReplayed, Replay
+from .replay import Replay
 from .subjects import Subject
 from .symbolic import LiftError
 
@@ -44,6 +49,20 @@ GUARD_RUNS = 16
 
 #: The claim that ties code to paper; what holds for equal transitions is proved once.
 SAME_RULE = "code-is-paper"
+
+#: What an undecided finding's reason begins with: what stopped the engines, or a problem of trust.
+REASONS = (
+    *engines.REASONS,
+    "not lifted",  # the code has no formula
+    "other branch",  # the code runs another rule for some hyper-parameters
+    "claim error",  # the claim's own function raises
+    "no derivation",
+    "false step",  # a step of the derivation is refuted
+    "no control",
+    "control not refuted",
+    "no run",  # no run against which the derivation could be held is defined
+    "not replayed",  # the real optimizer does not violate what the exact run does
+)
 
 Decide = Callable[[Goal], Answer]
 
@@ -58,6 +77,7 @@ class _OnRule:
     problem: str = ""
     proved: bool = False
     case: Case | None = None
+    ran: bool = False  # the witness is that of a run
 
 
 class _Used(Mapping[str, Fraction]):
@@ -88,11 +108,9 @@ class Judge:
 
     decide: Decide = engines.decide
     device: str = "cpu"
-    _known: dict[tuple[str, str], _OnRule] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], _OnRule] = field(default_factory=dict)
 
-    def all(
-        self, subjects: Iterable[Subject], only: Iterable[Claim] | None = None
-    ) -> Iterator[Finding]:
+    def all(self, subjects: Iterable[Subject], only: Iterable[Claim] | None = None) -> Iterator[Finding]:
         """Yield a finding for each claim and subject to which it applies."""
         chosen = list(only if only is not None else claims().values())
         for claim in chosen:
@@ -107,20 +125,18 @@ class Judge:
 
     def finding(self, claim: Claim, subject: Subject | None) -> Finding:
         """Judge one claim for one subject (None: a claim about mathematics alone)."""
-        start = time.perf_counter()
+        start, code = time.perf_counter(), ""
         try:
             found = self._judge(claim, subject)
-        except LiftError as error:
-            found = Finding("", "", Verdict.UNDECIDED, reason=f"not lifted: {error}")
-        name = subject.id if subject else "mathematics"
-        try:
             code = subject.code_hash if subject else ""
-        except LiftError:
-            code = ""
+        except LiftError as error:
+            found = _undecided(f"not lifted: {error}")
+        except Exception as error:
+            found = _undecided(f"claim error: {type(error).__name__}: {error}")
         return replace(
             found,
             claim=claim.id,
-            subject=name,
+            subject=subject.id if subject else "mathematics",
             statement=claim.statement,
             code_hash=code,
             seconds=time.perf_counter() - start,
@@ -135,12 +151,13 @@ class Judge:
             return Finding("", "", Verdict.NOT_APPLICABLE)
         if on_rule.witness is not None:
             return self._refutation(subject, rule, on_rule)
-        if on_rule.proved:
-            level = Level.weakest(a.level for a in on_rule.answers if a.level)
-            return Finding("", "", Verdict.PROVED, level, answers=on_rule.answers)
-        return Finding(
-            "", "", Verdict.UNDECIDED, reason=on_rule.problem, answers=on_rule.answers
-        )
+        problem = on_rule.problem
+        if on_rule.proved and subject:
+            problem = _other_branch(subject.rule)
+        if not on_rule.proved or problem:
+            return _undecided(problem, answers=on_rule.answers)
+        level = Level.weakest(a.level or Level.SAMPLED for a in on_rule.answers)
+        return Finding("", "", Verdict.PROVED, level, answers=on_rule.answers)
 
     def _rule(self, claim: Claim, subject: Subject) -> Rule:
         """Return the rule to judge: the paper's, once the code is proved exactly equal to it."""
@@ -155,7 +172,7 @@ class Judge:
 
     def on_rule(self, claim: Claim, rule: Rule) -> _OnRule:
         """Decide a claim for a rule on paper, once for equal rules."""
-        key = (claim.id, rule.key)
+        key = (claim, rule.key, tuple(sorted(rule.domains.items())))
         if key not in self._known:
             try:
                 case = claim.judge(rule)
@@ -163,89 +180,92 @@ class Judge:
                     replace(self._decide(case, rule), case=case) if case else _OnRule(applies=False)
                 )
             except Exception as error:
-                problem = f"the claim itself failed: {type(error).__name__}: {error}"
+                problem = f"claim error: {type(error).__name__}: {error}"
                 self._known[key] = _OnRule(applies=True, problem=problem)
         return self._known[key]
 
+    def _ask(self, goal: Goal) -> Answer:
+        """Ask the engines, and believe nothing that exact arithmetic does not bear out."""
+        try:
+            answer = self.decide(goal)
+            problem = engines.doubt(goal, answer)
+        except Exception as error:
+            answer, problem = Answer(Verdict.UNDECIDED), engines.reason_of(error, "decide")
+        return Answer(Verdict.UNDECIDED, reason=problem) if problem else answer
+
     def _decide(self, case: Case, rule: Rule) -> _OnRule:
-        answers = tuple(self.decide(step.goal) for step in case.steps)
+        answers = tuple(self._ask(step.goal) for step in case.steps)
         all_proved = bool(answers) and all(a.verdict is Verdict.PROVED for a in answers)
-        witness, problem = self._contradiction(case, rule, GUARD_RUNS if all_proved else MAX_RUNS)
-        if witness is not None and all_proved:
-            told = "; ".join(f"{n} = {v}" for n, v in witness.point.items())
-            return _OnRule(True, answers, problem=f"engines disagree: proved, yet violated at {told}")
-        if witness is not None:
-            return _OnRule(True, answers, witness)
-        if problem:
+        found = self._contradicted(case, rule, GUARD_RUNS if all_proved else MAX_RUNS)
+        problem = found.problem
+        if found.witness is not None and all_proved:
+            problem = f"engines disagree: proved, yet violated at {_shown(found.witness.point)}"
             return _OnRule(True, answers, problem=problem)
+        if found.witness is not None:
+            return replace(found, answers=answers)
         if not all_proved:
-            return _OnRule(True, answers, problem=_first_problem(case, answers))
-        problem = self._trust(case)
+            # what stopped the derivation says more than that no run was defined
+            problem = problem if problem and not case.runs else _first_problem(case, answers)
+        problem = problem or self._trust(case)
         return _OnRule(True, answers, problem=problem, proved=not problem)
 
-    def _contradiction(self, case: Case, rule: Rule, budget: int) -> tuple[Witness | None, str]:
+    def _contradicted(self, case: Case, rule: Rule, budget: int) -> _OnRule:
         """Look for a point or an exact run that violates the statement."""
         if case.statement is not None:
-            answer = self.decide(case.statement)
+            answer = self._ask(case.statement)
             if answer.verdict is Verdict.REFUTED and answer.level is Level.EXACT:
-                return answer.witness, ""
+                return _OnRule(True, witness=answer.witness)
             if answer.verdict is not Verdict.PROVED:
-                return None, f"the statement is not decided: {answer.reason}"
+                told = answer.reason or f"incompleteness: refuted at level {answer.level} only"
+                return _OnRule(True, problem=f"{told} (in the statement)")
         if case.runs is None:
-            return None, ""
+            return _OnRule(True)
+        defined = False
         for point in itertools.islice(case.runs.over, budget):
             used = _Used(point)
             excess = excess_at(case.runs.excess, rule.run, used)
+            defined = defined or excess is not None
             if excess is not None and excess.certainly_positive():
-                return Witness({n: point[n] for n in point if n in used.names}, str(excess)), ""
-        return None, ""
+                seen = {n: point[n] for n in point if n in used.names}
+                return _OnRule(True, witness=Witness(seen, str(excess)), ran=True)
+        return _OnRule(True, problem="" if defined else "no run: none that was tried is defined")
 
     def _trust(self, case: Case) -> str:
         """Return why a derivation must not count as a proof, or nothing."""
         if case.control is None:
-            return "no negative control was given"
-        control = self.decide(case.control)
+            return "no control: the claim gives no near-miss for the engines to refute"
+        control = self._ask(case.control)
         if control.verdict is not Verdict.REFUTED:
-            return f"the negative control was not refuted: {control.verdict} {control.reason}"
-        for step in case.steps:
-            if isinstance(step.goal, Holds) and step.goal.given and not satisfiable(step.goal):
-                return f"no point satisfies the hypotheses of the step “{step.text}”"
+            return f"control not refuted: {control.verdict} {control.reason}".rstrip()
         return ""
 
-    def _refutation(
-        self, subject: Subject | None, rule: Rule, on_rule: _OnRule
-    ) -> Finding:
+    def _refutation(self, subject: Subject | None, rule: Rule, on_rule: _OnRule) -> Finding:
         witness, case = on_rule.witness, on_rule.case
         assert witness is not None
-        if subject is not None and subject.recipe is not None and case and case.runs:
+        if subject is not None and subject.recipe is not None and case and on_rule.ran:
             replayed, problem = self._replayed(case, subject, rule, witness)
             if problem:
-                return Finding("", "", Verdict.UNDECIDED, reason=problem, witness=witness)
+                return _undecided(f"not replayed: {problem}", witness, on_rule.answers)
             witness = replace(witness, replayed=replayed)
         return Finding("", "", Verdict.REFUTED, Level.EXACT, witness=witness,
                        answers=on_rule.answers)  # fmt: skip
 
-    def _replayed(
-        self, case: Case, subject: Subject, rule: Rule, witness: Witness
-    ) -> tuple[str, str]:
+    def _replayed(self, case: Case, subject: Subject, rule: Rule, witness: Witness) -> tuple[str, str]:
         """Run the real optimizer at the witness; it must violate the statement by half as much."""
         assert case.runs is not None
         assert subject.recipe is not None
         exact = excess_at(case.runs.excess, rule.run, witness.point)
-        assert exact is not None
         run = Replay(subject.recipe, rule, device=self.device)
         try:
             real = case.runs.excess(run, witness.point)
-        except (NotReplayed, ZeroDivisionError, ValueError, Unsupported) as error:
-            return "", f"the witness was not replayed on the real optimizer: {error}"
-        if real.lo < exact.lo / 2:
+        except Exception as error:
+            return "", f"{type(error).__name__}: {error}"
+        if exact is None or real.lo < exact.lo / 2:
             return "", f"the real optimizer exceeds by {real}, the exact run by {exact}"
         return f"{float(real):.12g} (float64, {self.device})", ""
 
 
-def excess_at(
-    excess: Callable[[Run, Point], Interval], run: Run, point: Point
-) -> Interval | None:
+def excess_at(excess: Callable[[Run, Point], Interval], run: Run, point: Point) -> Interval | None:
     """Return the excess at a point, or None where the run or the statement is not defined."""
     try:
         return excess(run, point)
@@ -253,36 +273,37 @@ def excess_at(
         return None
 
 
-def satisfiable(goal: Holds) -> bool:
-    """Whether some point of the domains satisfies every hypothesis of the goal."""
-    from ..theory import symbols as sym
-
-    domains = {**sym.DOMAINS, **goal.domains}
-    free = {s.name for r in goal.given for s in r.free_symbols}
-    tried = engines.points(tuple(sorted(free)), domains)
-    if any(_all_hold(goal, point) for point in tried):
-        return True
-    from .smt import model
-
-    point = model(goal.given, domains)
-    return point is not None and _all_hold(goal, point)
+def _undecided(reason: str, witness: Witness | None = None, answers: tuple[Answer, ...] = ()) -> Finding:
+    return Finding("", "", Verdict.UNDECIDED, reason=reason, witness=witness, answers=answers)
 
 
-def _all_hold(goal: Holds, point: Point) -> bool:
-    try:
-        return all(engines.holds_at(relation, point) for relation in goal.given)
-    except (ZeroDivisionError, ValueError, Unsupported, KeyError):
-        return False
+def _other_branch(rule: Rule) -> str:
+    """Return why a proof for the rule says nothing of the code elsewhere, or nothing.
+
+    That an option is not 0 is no reason: an option that is 0 chooses another rule, by design.
+    """
+    domains = rule.all_domains
+    for condition in rule.assumes:
+        given = [
+            sp.Ne(s, 0) if domains.get(s.name, "real") == "real" else gt(s, 0)
+            for s in condition.free_symbols
+        ]
+        if not engines.follows(condition, tuple(given), domains):
+            return f"other branch: the code runs this rule only where {condition}"
+    return ""
 
 
 def _first_problem(case: Case, answers: tuple[Answer, ...]) -> str:
     if not case.steps:
-        return "no derivation, and no run that contradicts it was found (budget)"
+        return f"no derivation: and none of at most {MAX_RUNS} runs contradicts it"
     for step, answer in zip(case.steps, answers, strict=True):
-        if answer.verdict is Verdict.REFUTED and answer.witness:
-            where = ", ".join(f"{n} = {v}" for n, v in answer.witness.point.items())
-            return f"the step “{step.text}” fails at {where}"
+        if answer.verdict is Verdict.REFUTED:
+            where = _shown(answer.witness.point) if answer.witness else "some point"
+            return f"false step: “{step.text}” fails at {where}"
         if answer.verdict is not Verdict.PROVED:
-            return f"the step “{step.text}” was not decided: {answer.reason}"
+            return f"{answer.reason} (in the step “{step.text}”)"
     return "incompleteness"
 
+
+def _shown(point: Point) -> str:
+    return ", ".join(f"{n} = {v}" for n, v in point.items())

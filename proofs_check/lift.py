@@ -29,8 +29,9 @@ from ..theory.rule import Regime, Rule, expand
 from .build import VALUE_SETS, Recipe
 from .engines import follows
 from .replay import confirm
-from .runs import Bench, Kept, Numbers, OneStep, Path, one_step, survey, unroll
+from .runs import OneStep, Path, one_step, unroll
 from .shadow import same
+from .survey import Bench, Kept, Numbers, survey
 from .symbolic import LiftError, math_shim
 
 #: Steps at which the inductive lift is made: with the user's numbers, and with others.
@@ -39,6 +40,8 @@ _FEWER = (2, 7)
 
 #: Steps tried to reach the other side of a branch in t.
 _SEARCH = tuple(range(2, 50)) + tuple(range(50, 2100, 25)) + (4096,)
+#: A step after all that happens early.
+_LATE = 10**7
 #: A run beside the rule goes past the branches in t, but no further than this.
 _LONGEST = 600
 
@@ -312,13 +315,14 @@ class _Paths:
         return min(max(max(STEPS), last + 3), _LONGEST)
 
     def in_order(self) -> list[OneStep]:
-        """Return one run for each path, early paths first."""
+        """Return one run for each path: early paths first, at the end the one of late steps."""
 
-        def last_seen(path: Path) -> tuple[int, int]:
-            steps = [step for index, step in self.found[path] if index == 0]
-            return max(steps, default=0), max(step for _, step in self.found[path])
+        def place(path: Path) -> tuple[bool, int, int]:
+            own = [step for index, step in self.found[path] if index == 0]
+            late = all(_comes_out(c, self.sets[0].values, _LATE) is o for c, o in path)
+            return late, max(own, default=0), max(step for _, step in self.found[path])
 
-        return [next(iter(self.found[p].values())) for p in sorted(self.found, key=last_seen)]
+        return [next(iter(self.found[path].values())) for path in sorted(self.found, key=place)]
 
     def let_form(self, one: OneStep) -> Mapping[str, sp.Expr]:
         """Return the new values of a path with m_t for what is m_t.
@@ -361,9 +365,7 @@ def _assemble(recipe: Recipe, kept: Kept, paths: _Paths, fresh: OneStep) -> Rule
     return rule
 
 
-def _initial(
-    regime: Regime, kept: Kept, first: Mapping[str, sp.Expr]
-) -> dict[str, sp.Expr] | None:
+def _initial(regime: Regime, kept: Kept, first: Mapping[str, sp.Expr]) -> dict[str, sp.Expr] | None:
     """Return the start (0 or 1 for each entry) from which the regime gives the fresh first step."""
     flat = expand(regime.new)
     initial: dict[str, sp.Expr] = dict.fromkeys(kept.names, sp.Integer(0))

@@ -20,7 +20,7 @@ from ..theory.records import Point
 from ..theory.rule import ExactTrace, Rule
 from .arb import BALLS
 from .build import Recipe
-from .runs import take_step
+from .survey import take_step
 from .symbolic import LiftError
 
 #: Shapes of the parameters that a rule is held against: it must not depend on them.  The last is
@@ -129,7 +129,10 @@ def _beside(
     tolerance: float,
     dtype: torch.dtype = torch.float64,
 ) -> None:
-    params = [torch.nn.Parameter(torch.full(shape, 0.75, dtype=dtype)) for shape in shapes]
+    params = [
+        torch.nn.Parameter(torch.full(shape, 0.75, dtype=dtype, device=recipe.device))
+        for shape in shapes
+    ]
     optimizer = _in_two_groups(recipe, params, values)
     draw = torch.Generator().manual_seed(0)
     where = [_chosen(p.numel()) for p in params]
@@ -139,7 +142,7 @@ def _beside(
         for param, drawn, chosen in zip(params, gradients, where, strict=True):
             size = torch.rand(param.shape, generator=draw, dtype=dtype) * 2 + 0.25
             sign = torch.rand(param.shape, generator=draw, dtype=dtype) - 0.5
-            param.grad = size.copysign(sign)
+            param.grad = size.copysign(sign).to(param.device)
             drawn.append(param.grad.flatten()[chosen].tolist())
         try:
             take_step(optimizer)
@@ -188,7 +191,9 @@ def _numbers(
     """Return what the rule speaks of, at some coordinates; a state of one number is for all."""
     state = optimizer.state[param] if rule.initial else {}
     values = {"x": param.detach(), **{n: state[n] for n in rule.initial}}
-    flat = {n: torch.as_tensor(v, dtype=torch.float64).flatten() for n, v in values.items()}
+    flat = {
+        n: torch.as_tensor(v, dtype=torch.float64, device="cpu").flatten() for n, v in values.items()
+    }
     return {n: v.expand(param.numel())[chosen].tolist() for n, v in flat.items()}
 
 

@@ -1,16 +1,10 @@
-"""Run an optimizer's own ``step()`` with symbols where its numbers were, and read the formulas.
-
-Always on two parameters at once, so that an update that depends on more than its own coordinate
-shows.
-"""
+"""Run an optimizer's own ``step()`` with symbols where its numbers were, and read the formulas."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import sympy as sp
@@ -19,44 +13,14 @@ import torch
 from ..theory import symbols as sym
 from .build import Recipe
 from .hidden import is_number, reachable
-from .shadow import Shadow, number_of, place_of, same
+from .shadow import Shadow, same
+from .survey import GROUP, Bench, Kept, Numbers, plain_number, take_step
 from .symbolic import LiftError, Record, SymbolicFloat, exact, recording
-
-#: Gradients of the runs that give the state its numbers.
-_GRADIENTS = (0.7, -1.3, 0.4, 2.2, -0.6, 1.1)
-_STARTS = (0.9, -1.7)
 
 #: What the symbols of the second parameter end with.
 _OTHER = "__second"
-_GROUP = "group."
 
 Path = tuple[tuple[sp.Basic, bool], ...]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers of a run: one for each symbol, and which gradients and starting points."""
-
-    values: Mapping[str, float]
-    data: int = 0
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What an optimizer keeps between steps.
-
-    Attributes:
-        names: the state entries that hold numbers, but for the counters.
-        counters: the entries that count steps, with what they hold before the first.
-    """
-
-    names: tuple[str, ...]
-    counters: Mapping[str, int]
-
-    @property
-    def counted(self) -> list[str]:
-        """The counters that the parameter group keeps, by the names that they have there."""
-        return [n.removeprefix(_GROUP) for n in self.counters if n.startswith(_GROUP)]
 
 
 @dataclass(frozen=True)
@@ -73,174 +37,6 @@ class OneStep:
     branches: Path
     rounding: float
 
-
-class Bench:
-    """Two one-element parameters and an optimizer on them.
-
-    Args:
-        recipe: how to build the optimizer.
-        numbers: what its symbols are, and its data.
-        counted: the entries of the parameter group that count steps.
-        shadow: watches the constructor; with it, hyper-parameters carry their formulas.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        numbers: Numbers,
-        counted: Iterable[str] = (),
-        shadow: Shadow | None = None,
-    ) -> None:
-        self.data, self.name, self.counted = numbers.data, recipe.cls.__name__, tuple(counted)
-        self.symbols = recipe.symbols().keys()
-        self.params = [torch.nn.Parameter(_tensor(v * (1 + self.data / 5))) for v in _STARTS]
-        with shadow or nullcontext():
-            self.optimizer = recipe.build(self.params, numbers.values, symbolic=shadow is not None)
-
-    @property
-    def group(self) -> dict[str, Any]:
-        """The options and counters of the parameters."""
-        group: dict[str, Any] = self.optimizer.param_groups[0]
-        return group
-
-    def set_gradients(self, k: int) -> None:
-        """Give both parameters their k-th gradient."""
-        for index, param in enumerate(self.params):
-            size = _GRADIENTS[(k + 2 * index + self.data) % len(_GRADIENTS)]
-            param.grad = _tensor((1 - 2 * index) * size * (1 + self.data / 7))
-
-    def run(self, steps: int) -> None:
-        """Take that many steps.
-
-        Raises:
-            LiftError: the optimizer raises, or keeps something outside its state.
-        """
-        before = reachable(self.optimizer)
-        for k in range(steps):
-            self.set_gradients(k)
-            take_step(self.optimizer)
-        self.check_outside(before, reachable(self.optimizer), first=True)
-
-    def check_outside(
-        self, before: Mapping[str, str], after: Mapping[str, str], *, first: bool = False
-    ) -> None:
-        """Check that what the lift does not follow is the same; the first step may make state.
-
-        Raises:
-            LiftError: something changed.
-        """
-        followed = {f"param_groups[0][{n!r}]" for n in self.counted}
-        for place in sorted((before.keys() | after.keys()) - followed):
-            made = first and "state[" in place and place not in before
-            if before.get(place) != after.get(place) and not made:
-                raise LiftError(
-                    f"{self.name} changes {place} while stepping, which is outside of the state "
-                    "that the lifter follows"
-                )
-
-    def entries(self, index: int = 0) -> dict[str, Any]:
-        """Return what holds numbers: the state of one parameter, the counters of its group."""
-        state = self.optimizer.state.get(self.params[index], {})
-        return {n: v for n, v in state.items() if is_number(v)} | {
-            _GROUP + n: self.group[n] for n in self.counted if n in self.group
-        }
-
-
-def take_step(optimizer: torch.optim.Optimizer) -> None:
-    """Take a step.
-
-    Raises:
-        LiftError: the optimizer raises.
-    """
-    try:
-        optimizer.step()
-    except LiftError:
-        raise
-    except (Exception, SystemExit) as error:
-        needed = [
-            n for n, p in signature(optimizer.step).parameters.items() if p.default is p.empty
-        ]
-        if isinstance(error, TypeError) and needed:
-            raise LiftError(f"{type(optimizer).__name__}.step() needs {needed[0]!r}; only optimizers "
-                            "that step by the gradients alone are lifted") from error  # fmt: skip
-        told = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise LiftError(f"{type(optimizer).__name__}.step() fails: {told}") from error
-
-
-def _tensor(value: float) -> torch.Tensor:
-    return torch.tensor([value], dtype=torch.float64)
-
-
-def _plain(value: Any) -> float:
-    return number_of(value) if isinstance(value, torch.Tensor) else float(value)
-
-
-def survey(recipe: Recipe, numbers: Numbers) -> Kept:
-    """Find what an optimizer keeps, in a run that is not instrumented.
-
-    Raises:
-        LiftError: it does not step, or keeps something that the lift cannot follow.
-    """
-    bench = Bench(recipe, numbers)
-    history: list[dict[str, float]] = []
-    outside = [reachable(bench.optimizer)]
-    for k in range(4):
-        bench.set_gradients(k)
-        take_step(bench.optimizer)
-        outside.append(reachable(bench.optimizer))
-        group = {_GROUP + n: v for n, v in bench.group.items() if is_number(v)}
-        history.append({n: _plain(v) for n, v in (bench.entries() | group).items()})
-    for now in history:
-        if now.keys() != history[0].keys():
-            new = min(now.keys() ^ history[0].keys())
-            raise LiftError(f"{bench.name} does not keep its state entry {new!r} at every step")
-    counters = {
-        name: int(start) - 1
-        for name, start in history[0].items()
-        if start == int(start) and [h[name] for h in history] == [start + k for k in range(4)]
-    }
-    bench.counted = tuple(n.removeprefix(_GROUP) for n in counters if n.startswith(_GROUP))
-    for k in range(4):
-        bench.check_outside(outside[k], outside[k + 1], first=k == 0)
-    names = [n for n in history[0] if n not in counters and not n.startswith(_GROUP)]
-    kept = Kept(tuple(names), counters)
-    _check_names(recipe, kept)
-    _check_memory(bench)
-    return kept
-
-
-def _check_names(recipe: Recipe, kept: Kept) -> None:
-    """Check that no two things would share a symbol."""
-    taken = {"x": "the parameter", "g": "the gradient", "t": "the step"}
-    taken |= {symbol: f"the option {option}" for symbol, option in recipe.sources().items()}
-    for name in kept.names:
-        for symbol in (sym.old(name).name, sym.new(name).name):
-            if symbol in taken or name == "x":
-                told = taken.get(symbol, "the parameter")
-                raise LiftError(
-                    f"{recipe.cls.__name__} calls a state entry {name!r}, and formulas would not "
-                    f"tell it from {told}"
-                )
-            taken[symbol] = f"the state entry {name!r}"
-
-
-def _check_memory(bench: Bench) -> None:
-    """Check that every entry has memory of its own: one that shares it changes unseen."""
-    owners: dict[tuple[int, int], str] = {}
-    for index, param in enumerate(bench.params):
-        tensors = {"the parameter": param, "the gradient": param.grad}
-        tensors |= {f"the state entry {n!r}": v for n, v in bench.entries(index).items()}
-        for name, tensor in tensors.items():
-            if not isinstance(tensor, torch.Tensor):
-                continue
-            place = place_of(tensor)
-            if place in owners:
-                raise LiftError(f"in {bench.name}, {name} shares its memory with {owners[place]}: "
-                                "what changes one changes the other")  # fmt: skip
-            owners[place] = name
-
-
-# -- instrumented runs ---------------------------------------------------------------------------
 
 #: Formulas that grow past this while they are unrolled are given up: nobody could use them.
 MAX_STEPS, MAX_OPERATIONS = 100, 100_000
@@ -297,11 +93,10 @@ def one_step(
     """
     twin = Bench(recipe, numbers, kept.counted)
     twin.run(step - 1)
-    if not all(map(math.isfinite, map(_plain, (*twin.params, *twin.entries().values())))):
+    if not all(map(math.isfinite, map(plain_number, (*twin.params, *twin.entries().values())))):
         raise LiftError(f"{twin.name} leaves the finite numbers within {step - 1} steps")
-    if set(twin.entries()) != {*kept.names, *kept.counters}:
-        new = sorted(set(twin.entries()) ^ {*kept.names, *kept.counters})
-        raise LiftError(f"{twin.name} does not keep its state entry {new[0]!r} at every step")
+    if late := sorted(set(twin.entries()) ^ {*kept.names, *kept.counters}):
+        raise LiftError(f"{twin.name} does not keep its state entry {late[0]!r} at every step")
     shadow, bench = _constructed(recipe, kept, numbers)
 
     def symbolic(name: str, value: Any, tail: str) -> Any:
@@ -323,7 +118,7 @@ def one_step(
             state.clear()
             state.update({n: symbolic(n, v, _OTHER * index) for n, v in old.items()})
     for name in kept.counted:
-        bench.group[name] = symbolic(_GROUP + name, twin.group[name], "")
+        bench.group[name] = symbolic(GROUP + name, twin.group[name], "")
     bench.set_gradients(step - 1)
     for index, param in enumerate(bench.params):
         shadow.put(param, sym.symbol("x" + _OTHER * index))

@@ -7,8 +7,9 @@ without a formula.  Below it a `TorchDispatchMode` sees what reaches torch's ker
 
 Every tensor has one element, so a formula belongs to a place in memory; views share it.  Beside the
 formula stands the number that was there.  A place whose number is another one when it is read, or at
-the end of the step, was written by something that neither mode saw: NumPy, another thread.  And the numbers themselves go through the table's formula, so that an operation that does
-not do what its name says stops the lift too.
+the end of the step, was written by something that neither mode saw: NumPy, another thread.  And the
+numbers themselves go through the table's formula, so that an operation that does not do what its name
+says stops the lift too.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ class _Operand:
     number: Any
 
 
-class _Guard(TorchDispatchMode):
+class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Stops at every kernel that runs while the shadow above does not look."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen = 0
 
     def __torch_dispatch__(
@@ -91,22 +92,24 @@ class Shadow(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         """Put both modes on."""
-        self._guard.__enter__()
-        return super().__enter__()  # type: ignore[no-any-return]
+        self._guard.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def __exit__(self, *raised: Any) -> None:
         """Take both modes off."""
-        super().__exit__(*raised)
-        self._guard.__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        self._guard.__exit__(*raised)  # type: ignore[no-untyped-call]
 
     # -- formulas by memory --------------------------------------------------------------------
 
-    def put(self, tensor: torch.Tensor, formula: Any) -> None:
+    def put(self, tensor: torch.Tensor | None, formula: Any) -> None:
         """Give a tensor a formula.
 
         Raises:
             LiftError: the tensor is not one real number, or the formula is none.
         """
+        assert tensor is not None
         with torch._C.DisableTorchFunction():
             dtype, memory = tensor.dtype, tensor.detach()
         key, number, formula = place_of(tensor), number_of(tensor), sp.sympify(formula)
@@ -242,7 +245,7 @@ class Shadow(TorchFunctionMode):
     def _operate(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        meaning, in_place = _meaning(name)
+        meaning = _meaning(name)
         shown = args
         if name in ops.FACTORIES:
             shown = _contents(name, args)
@@ -260,7 +263,7 @@ class Shadow(TorchFunctionMode):
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         bare = name.removeprefix("_foreach_")
-        meaning, in_place = _meaning(bare, name)
+        meaning = _meaning(bare, name)
         lists = [a for a in (*args, *kwargs.values()) if isinstance(a, list | tuple)]
         overwrites = bare.removesuffix("_") in ops.OVERWRITES
 
@@ -274,7 +277,7 @@ class Shadow(TorchFunctionMode):
             for i in range(max(map(len, lists), default=0))
         ]
         result = self._really(func, args, kwargs)
-        targets = args[0] if in_place else result
+        targets = args[0] if bare.endswith("_") else result
         for tensor, (positional, named) in zip(targets, operands, strict=True):
             self._settle_result(tensor, name, meaning, positional, named)
         return result
@@ -289,9 +292,7 @@ class Shadow(TorchFunctionMode):
     ) -> None:
         """Give a result its formula, once the same formula of the numbers gives its number."""
         try:
-            formula = meaning(
-                *(o.formula for o in operands), **{k: o.formula for k, o in named.items()}
-            )
+            formula = meaning(*(o.formula for o in operands), **{k: o.formula for k, o in named.items()})
             if isinstance(formula, sp.Expr) and formula.has(sp.zoo):
                 formula = sp.zoo  # SymPy keeps zoo * (sqrt(v) + eps), lest v and eps vanish
             else:
@@ -328,26 +329,23 @@ class Shadow(TorchFunctionMode):
             self.rounding = max(self.rounding, unit)
 
 
-def _meaning(bare: str, name: str = "") -> tuple[Callable[..., Any], bool]:
-    """Return the formula of an operation and whether it works in place.
+def _meaning(bare: str, name: str = "") -> Callable[..., Any]:
+    """Return the formula of an operation, whether it makes a tensor or changes one in place.
 
     Raises:
         LiftError: the table does not name it.
     """
-    if bare in ops.REFLECTED:
-        return ops.REFLECTED[bare], False
-    if bare in ops.FACTORIES:
-        return ops.FACTORIES[bare], False
-    if bare in ops.OPERATORS:
-        return ops.ELEMENTWISE[ops.OPERATORS[bare]], bare.startswith("__i")
     if bare in ops.SHAPE_ONLY:
-        return ops.unchanged, False
-    stem = bare.removesuffix("_")
+        return ops.unchanged
+    for table in (ops.REFLECTED, ops.FACTORIES):
+        if bare in table:
+            return table[bare]
+    stem = ops.OPERATORS.get(bare, bare.removesuffix("_"))
     if stem not in ops.ELEMENTWISE:
         if bare in ops.NUMBERS:
             stop(f"Tensor.{bare}", "would turn a tensor into a plain number")
         stop(name or bare, "is not modelled")
-    return ops.ELEMENTWISE[stem], stem != bare
+    return ops.ELEMENTWISE[stem]
 
 
 def _contents(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -363,7 +361,7 @@ def _contents(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 def place_of(tensor: torch.Tensor) -> tuple[int, int]:
     """Return the place in memory that a tensor of one element shows."""
     with torch._C.DisableTorchFunction():
-        return tensor.untyped_storage()._cdata, tensor.storage_offset()
+        return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
 
 
 def number_of(tensor: torch.Tensor) -> float:

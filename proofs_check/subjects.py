@@ -255,5 +255,3 @@ def nearest(text: str, names: Iterable[str]) -> str:
 
 
 __all__ = ["LiftError", "Subject", "UnknownSubject", "builtin", "load", "nearest", "resolve"]
-
-

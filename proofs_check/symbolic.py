@@ -92,9 +92,10 @@ def _folder(path: str) -> str:
 
 
 _HERE = _folder(os.path.dirname(__file__))
+_INSTRUMENTS = tuple(os.sep + name for name in ("symbolic.py", "shadow.py", "operations.py"))
 _STDLIB = _folder(sysconfig.get_path("stdlib"))
 _TORCH = _folder(os.path.dirname(torch.__file__))
-_LIBRARIES = (_TORCH, *(_folder(os.path.dirname(m.__file__)) for m in (np, sp)))
+_LIBRARIES = (_TORCH, *(_folder(os.path.dirname(str(m.__file__))) for m in (np, sp)))
 
 
 def _is_library(path: str) -> bool:
@@ -112,12 +113,11 @@ def caller() -> str:
     found = ""
     while frame is not None:
         path = frame.f_code.co_filename
-        if path.startswith(_HERE):
-            if found:  # from here on outwards it is the lifter that called the optimizer
-                break
-        elif not _is_library(path):
-            return f"{path}:{frame.f_lineno}"
-        else:
+        if path.startswith(_HERE) and not path.endswith(_INSTRUMENTS):
+            break  # from here on outwards it is the lifter that called the optimizer
+        if not path.startswith(_HERE):
+            if not _is_library(path):
+                return f"{path}:{frame.f_lineno}"
             found = found or f"{path}:{frame.f_lineno}"
         frame = frame.f_back
     return found
@@ -225,7 +225,7 @@ class SymbolicFloat(float):
     def __deepcopy__(self, memo: dict[int, Any]) -> SymbolicFloat:
         return self
 
-    real = property(lambda self: self)  # type: ignore[assignment]
+    real = property(lambda self: self)
     __add__ = _binary("__add__", lambda a, b: a + b)
     __radd__ = _binary("__radd__", lambda a, b: b + a)
     __sub__ = _binary("__sub__", lambda a, b: a - b)
@@ -234,8 +234,8 @@ class SymbolicFloat(float):
     __rmul__ = _binary("__rmul__", lambda a, b: b * a)
     __truediv__ = _binary("__truediv__", lambda a, b: a / b)
     __rtruediv__ = _binary("__rtruediv__", lambda a, b: b / a)
-    __pow__ = _binary("__pow__", lambda a, b: a**b)
-    __rpow__ = _binary("__rpow__", lambda a, b: b**a)
+    __pow__ = _binary("__pow__", lambda a, b: a**b)  # type: ignore[assignment]
+    __rpow__ = _binary("__rpow__", lambda a, b: b**a)  # type: ignore[assignment]
     __lt__ = _compare("__lt__", sp.Lt)
     __le__ = _compare("__le__", sp.Le)
     __gt__ = _compare("__gt__", sp.Gt)

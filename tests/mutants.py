@@ -243,7 +243,7 @@ MUTANTS = (
     Mutant("v for the maximum", reference("AMSGrad"), "m_hat, v_hat = m, v_max", "m_hat, v_hat = m, v",
            ("amsgrad-denominator-monotone", "adam-gamma-indefinite")),
     Mutant("maximum with the last v only", reference("AMSGrad"),
-           '"max_exp_avg_sq": v_max}', '"max_exp_avg_sq": v}', ("amsgrad-denominator-monotone",)),
+           '"max_exp_avg_sq": v_max}', '"max_exp_avg_sq": v.clone()}', ("amsgrad-denominator-monotone",)),
     Mutant("not corrected after", reference(AFTER), "v_max / (1 - beta2**t)", "v_max",
            ("amsgrad-denominator-monotone", "amsgrad-rebound-factor")),
     Mutant("not corrected before", reference(BEFORE), "v / (1 - beta2**t))", "v)",

@@ -28,7 +28,7 @@ DOMAINS = ("real", "nonnegative", "positive", "unit", "natural")
 #: Products of polynomials with more terms than this are given up: a deterministic budget.
 MAX_TERMS = 60_000
 #: So is an expression that takes more products of terms than this altogether.
-MAX_WORK = 4_000_000
+MAX_WORK = 1_000_000
 
 
 class Unsupported(Exception):
@@ -343,7 +343,7 @@ class Checker:
             if self._nonneg_monomial(mono) and coeff > 0:
                 out = self._rational_root(coeff)
                 for gen, exponent in mono:
-                    one = {((gen, 1),): Fraction(1)}
+                    one: Poly = {((gen, 1),): Fraction(1)}
                     # x may be negative where its exponent is even: sqrt(x^2) = |x|
                     out = self._mul(out, self._int_pow(self._abs_poly(one), exponent // 2))
                     if exponent % 2:
