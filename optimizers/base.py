@@ -36,7 +36,7 @@ _BELOW: Final[Mapping[str, float]] = {
 
 
 class Base(torch.optim.Optimizer):
-    """A drop-in for `torch.optim`, over lists of tensors.
+    """A drop-in for `torch.optim`, but for ``foreach``, ``fused``, ``capturable``, ``differentiable``.
 
     Groups, schedulers, closures, ``maximize``, ``state_dict``, pickling and copying work as in
     `torch.optim`.  A parameter whose ``grad`` is None is left alone: its state begins, and its
@@ -182,16 +182,12 @@ def hyper_parameters(group: Mapping[str, Any]) -> Hyper:
     Returns:
         The options of the group, without its parameters.
     """
-    h: Hyper = {
-        k: v.item() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"
-    }
+    h: Hyper = {k: v.item() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
     if "betas" in h:
         try:
             h["beta1"], h["beta2"] = h.pop("betas")
         except (TypeError, ValueError):
-            raise ValueError(
-                f"betas must be two numbers in [0, 1), got {group['betas']!r}."
-            ) from None
+            raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']!r}.") from None
     return h
 
 

@@ -35,7 +35,7 @@ from .survey import Bench, Kept, Numbers, survey
 from .symbolic import LiftError, math_shim
 
 #: Steps at which the inductive lift is made: with the user's numbers, and with others.
-STEPS = (2, 3, 4, 6, 9, 40)
+STEPS = (2, 3, 6, 40)
 _FEWER = (2, 7)
 
 #: Steps tried to reach the other side of a branch in t.
@@ -76,6 +76,7 @@ def lift(recipe: Recipe) -> Lift:
         others = _others(recipe, kept)
         fresh = _alike(own, others, lambda numbers: unroll(recipe, kept, numbers, 1))
         paths = _Paths(recipe, kept, own, others)
+        paths.decided.update(fresh.branches)
         paths.explore()
         rule = _assemble(recipe, kept, paths, fresh)
         sets = [own, *(n for n in others if paths.assumed(n))]
@@ -309,6 +310,10 @@ class _Paths:
         """Return every run."""
         return [one for runs in self.found.values() for one in runs.values()]
 
+    def on_t(self) -> set[sp.Basic]:
+        """Return the conditions on t that were met."""
+        return {c for path in self.found for c, _ in path if sym.t in c.free_symbols}
+
     def horizon(self) -> int:
         """Return a number of steps that takes every path, as far as that is not too many."""
         last = max(min(step for _, step in runs) for runs in self.found.values())
@@ -343,7 +348,8 @@ class _Paths:
 def _assemble(recipe: Recipe, kept: Kept, paths: _Paths, fresh: OneStep) -> Rule:
     """Build the rule: find the initial state, keep a first step apart that does not fit in."""
     regimes = [Regime(paths.let_form(one), paths.when[one.branches]) for one in paths.in_order()]
-    assumes = [_told(*branch) for branch in paths.decided.items()]
+    at_first = {c.xreplace({sym.t: sp.Integer(1)}) for c in paths.on_t()}
+    assumes = [_told(c, outcome) for c, outcome in paths.decided.items() if c not in at_first]
     first = {n: fresh.new[n].xreplace({sym.symbol("g1"): sym.g}) for n in (*kept.names, "x")}
     initial = None
     if not paths.first_is_apart:
@@ -353,10 +359,9 @@ def _assemble(recipe: Recipe, kept: Kept, paths: _Paths, fresh: OneStep) -> Rule
     if initial is None:
         late = (Regime(r.new, (*r.when, sym.t > 1)) for r in regimes)
         regimes = [Regime(first, (sp.Eq(sym.t, 1),)), *late]
-        assumes += [_told(*branch) for branch in fresh.branches]
         initial = dict.fromkeys(kept.names, sp.Integer(0))
     name = f"{recipe.cls.__module__}.{recipe.cls.__qualname__}"
-    rule = Rule(name, initial, tuple(regimes), tuple(dict.fromkeys(assumes)))
+    rule = Rule(name, initial, tuple(regimes), tuple(assumes))
     known = {"x", "g", "t", *recipe.symbols()}
     known |= {s.name for n in kept.names for s in (sym.old(n), sym.new(n))}
     spoken = {s.name for r in regimes for e in (*r.new.values(), *r.when) for s in e.free_symbols}
@@ -373,7 +378,7 @@ def _initial(regime: Regime, kept: Kept, first: Mapping[str, sp.Expr]) -> dict[s
     def gives(name: str) -> bool:
         at = {sym.old(n): v for n, v in initial.items()} | {sym.t: sp.Integer(1)}
         try:
-            return same(flat[name].xreplace(at), first[name])
+            return _fits(flat[name].xreplace(at), first[name])
         except ZeroDivisionError:
             return False
 
@@ -381,6 +386,24 @@ def _initial(regime: Regime, kept: Kept, first: Mapping[str, sp.Expr]) -> dict[s
         if not gives(name):
             initial[name] = sp.Integer(1)
     return initial if all(gives(n) for n in (*kept.names, "x")) else None
+
+
+def _fits(formula: sp.Expr, first: sp.Expr) -> bool:
+    """Whether a formula at t = 1 is that of the first step, but for the rounding of constants.
+
+    In a fresh state a counter is still Python's own 1: ``1 / 7`` is rounded there, ``t / 7`` is not.
+    """
+    if same(formula, first):
+        return True
+    if all(constant.q < 10**9 for constant in first.atoms(sp.Rational)):
+        return False
+    symbols = sorted(formula.free_symbols | first.free_symbols, key=str)
+    for k in range(3):
+        point = {s: sp.Rational(2 * i + 3 + k, 7 * i + 11) for i, s in enumerate(symbols)}
+        one, other = (sp.N(e.xreplace(point), 30) for e in (formula, first))
+        if not abs(one - other) <= 1e-14 * abs(other):
+            return False
+    return True
 
 
 def source_of(cls: type) -> str:

@@ -11,7 +11,9 @@ import sympy as sp
 import torch
 
 from ..theory import symbols as sym
+from ..theory.symbols import DOMAINS
 from .build import Recipe
+from .engines import follows
 from .hidden import is_number, reachable
 from .shadow import Shadow, same
 from .survey import GROUP, Bench, Kept, Numbers, plain_number, take_step
@@ -57,14 +59,17 @@ def _size(formulas: Iterable[sp.Expr]) -> int:
 def unroll(recipe: Recipe, kept: Kept, numbers: Numbers, steps: int) -> OneStep:
     """Run from the fresh state with gradients g1, g2, … and return the values after the last.
 
+    The branches are the constructor's too.
+
     Raises:
         LiftError: the lift stops.
     """
     if steps > MAX_STEPS:
         raise LiftError(f"{steps} steps make no formula that anyone could use; unroll {MAX_STEPS} at "
                         "most")  # fmt: skip
-    shadow, bench = _constructed(recipe, kept, numbers)
-    branches: list[tuple[sp.Basic, bool]] = []
+    shadow, bench, made = _constructed(recipe, kept, numbers)
+    # what the constructor asks is assumed, but for what the domains of the symbols say already
+    branches = [(c, o) for c, o in made.branches if not follows(c if o else sp.Not(c), (), DOMAINS)]
     for k in range(1, steps + 1):
         bench.set_gradients(k - 1)
         for index, param in enumerate(bench.params):
@@ -97,7 +102,7 @@ def one_step(
         raise LiftError(f"{twin.name} leaves the finite numbers within {step - 1} steps")
     if late := sorted(set(twin.entries()) ^ {*kept.names, *kept.counters}):
         raise LiftError(f"{twin.name} does not keep its state entry {late[0]!r} at every step")
-    shadow, bench = _constructed(recipe, kept, numbers)
+    shadow, bench, _ = _constructed(recipe, kept, numbers)
 
     def symbolic(name: str, value: Any, tail: str) -> Any:
         if not is_number(value):
@@ -134,13 +139,13 @@ def one_step(
     return OneStep(lines, tuple(record.branches), shadow.rounding)
 
 
-def _constructed(recipe: Recipe, kept: Kept, numbers: Numbers) -> tuple[Shadow, Bench]:
+def _constructed(recipe: Recipe, kept: Kept, numbers: Numbers) -> tuple[Shadow, Bench, Record]:
     shadow = Shadow()
-    with recording():
+    with recording() as record:
         bench = Bench(recipe, numbers, kept.counted, shadow)
     for index, param in enumerate(bench.params):
         shadow.put(param, sym.symbol("x" + _OTHER * index))
-    return shadow, bench
+    return shadow, bench, record
 
 
 def _stepped(bench: Bench, shadow: Shadow, *, first: bool = False) -> Record:

@@ -65,9 +65,10 @@ class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run a kernel, if the shadow knows of it."""
-        name = str(func).removeprefix("aten.").partition(".")[0]
-        if not self.seen and name not in ops.SAME_MEMORY:
-            stop(name, "runs in a way that the lifter does not see")
+        if not self.seen:
+            name = str(func).removeprefix("aten.").partition(".")[0]
+            if name not in ops.SAME_MEMORY:
+                stop(name, "runs in a way that the lifter does not see")
         return func(*args, **(kwargs or {}))
 
 

@@ -53,18 +53,31 @@ class Record:
     branches: list[tuple[sp.Basic, bool]] = field(default_factory=list)
     stopped: LiftError | None = None
 
-    def branch(self, condition: sp.Basic, outcome: bool) -> bool:
+    def branch(self, condition: Any, outcome: bool) -> bool:
         """Note a condition and return the outcome; what SymPy knows for sure is no branch.
 
         Raises:
             LiftError: the numbers decide otherwise than the symbols' domains allow.
         """
+        condition = _solved(condition)
         if condition in (sp.true, sp.false):
             if bool(condition) != outcome:
                 stop("comparing", "came out as the domains of the symbols do not allow")
-        elif (condition, outcome) not in self.branches:
+            return outcome
+        if (condition, outcome) not in self.branches:
             self.branches.append((condition, outcome))
         return outcome
+
+
+def _solved(condition: Any) -> Any:
+    """Return t < 7 for t/7 < 1: enclosures decide the one at t = 7, but not the other."""
+    free = condition.free_symbols
+    linear = (condition.lhs - condition.rhs).as_poly(*free) if len(free) == 1 else None
+    if linear is None or linear.degree() != 1:
+        return condition
+    slope, rest = linear.all_coeffs()
+    kind = condition.func if slope > 0 else condition.reversed.func
+    return kind(linear.gen, -rest / slope)
 
 
 _active: list[Record] = []

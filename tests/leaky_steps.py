@@ -764,6 +764,22 @@ class Narrow(_Options):
         return group["lr"] * group["kappa"]
 
 
+class ScaledByRange(_Options):
+    """Does something else for rates past 100, in the constructor, and past 50, in the first step."""
+
+    def __init__(self, params, lr=0.1, kappa=0.3):
+        if not 0.0 < kappa < 1.0:
+            raise ValueError("out of range")
+        self.scale = 2.0 if lr > 100 else 1.0
+        super().__init__(params, lr=lr, kappa=kappa)
+
+    def rate(self, group):
+        first = not self.state
+        for p in group["params"]:
+            self.state[p]["seen"] = True
+        return group["lr"] * self.scale * (0.5 if first and group["lr"] > 50 else 1.0)
+
+
 class Adamant(torch.optim.Adam):
     """A subclass that leaves the work to torch's Adam, and decays on its own."""
 

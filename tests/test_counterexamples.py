@@ -361,19 +361,26 @@ def test_prints_evidence_and_verdict(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_too_short_a_run_is_undecided() -> None:
+def test_a_short_run_is_remarked_upon_and_leaves_the_proof() -> None:
+    status, text = printed("reddi-period", steps=100)
+    assert status == 0
+    assert "refuted" in text
+    assert "Adam is at" in text
+    assert "after 100 steps, not within 0.01 of +1" in text
+
+
+def test_a_long_run_that_fails_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adamproof.counterexamples.reddi_period.RUN_STEPS", 100)
     status, text = printed("reddi-period", steps=100)
     assert status == 1
     assert "undecided" in text
-    assert "Adam is at" in text
-    assert "after 100 steps, not within 0.01 of +1" in text
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_the_shortest_runs_work(steps: int, tmp_path: Path) -> None:
     for name in IDS:
         status, _ = printed(name, steps=steps, plot=tmp_path / "out.svg")
-        assert status == 1
+        assert status == 0
 
 
 def test_progress_is_shown_on_a_terminal() -> None:

@@ -134,6 +134,13 @@ def test_a_branch_that_only_the_user_s_number_takes_is_the_one_that_is_lifted() 
     assert large.assumes == (sym.alpha >= 1,)
 
 
+def test_branches_of_the_constructor_and_of_the_first_step_are_assumed() -> None:
+    rule = lift(Recipe(leaky_steps.ScaledByRange)).rule
+    kappa = sym.symbol("kappa")
+    assert set(rule.assumes) == {sym.alpha <= 100, sym.alpha <= 50, kappa > 0, kappa < 1}
+    assert lift(Recipe(torch.optim.Adam)).rule.assumes == ()
+
+
 def test_an_unrolled_lift_says_which_branches_it_took() -> None:
     early, late = (unrolled(Recipe(torch.optim.RAdam), steps) for steps in (5, 6))
     assert [taken for _, taken in early.branches] == [False] * 5

@@ -9,7 +9,7 @@ import sympy as sp
 from .catalogue import claim, grid
 from .interval import Interval
 from .lemmas import correction_rate
-from .records import Case, Holds, Identity, Point, Run, Runs, Step, Trace
+from .records import Case, Goal, Holds, Identity, Point, Run, Runs, Step, Trace
 from .roles import Quotient, first_moment, quotient, second_moment
 from .rule import Rule
 from .sources import HERE, RKK18
@@ -38,7 +38,9 @@ def observed(rule: Rule, q: Quotient, p: Point, trace: Trace, k: int) -> Interva
     return m_hat * p["alpha"] / (kept - trace.x[k])
 
 
-def _case(rule: Rule, q: Quotient, steps: tuple[Step, ...], *, schedule: bool) -> Case:
+def _case(
+    rule: Rule, q: Quotient, steps: tuple[Step, ...], control: Goal | None, *, schedule: bool
+) -> Case:
     """D_t (or with ``schedule`` √t·D_t) must not fall along any run."""
 
     def excess(run: Run, p: Point) -> Interval:
@@ -52,10 +54,7 @@ def _case(rule: Rule, q: Quotient, steps: tuple[Step, ...], *, schedule: bool) -
                 break
         return d[0] - d[1]
 
-    u = maximum(rule)
-    near = Holds(ge(sp.sqrt(old(u)), sp.sqrt(new(u))), (ge(new(u), old(u)),),
-                 {old(u).name: "nonnegative", new(u).name: "nonnegative"}) if u else None  # fmt: skip
-    return Case(steps, control=near, runs=Runs(excess, SPIKES))
+    return Case(steps, control=control, runs=Runs(excess, SPIKES))
 
 
 def _growth(rule: Rule, q: Quotient) -> tuple[Step, ...]:
@@ -88,7 +87,12 @@ def amsgrad_denominator_monotone(rule: Rule) -> Case | None:
     q = quotient(rule)
     if q is None or maximum(rule) is None:
         return None
-    return _case(rule, q, _growth(rule, q), schedule=False)
+    u = maximum(rule)
+    assert u is not None
+    near = Holds(ge(q.denominator.subs(t, 2), 2 * q.denominator.subs({new(u): old(u), t: 1})),
+                 (ge(new(u), old(u)),),
+                 {old(u).name: "nonnegative", new(u).name: "nonnegative"})  # fmt: skip
+    return _case(rule, q, _growth(rule, q), near, schedule=False)
 
 
 @claim("amsgrad-rebound-factor", family=FAMILY, source=HERE,
@@ -127,7 +131,8 @@ def amsgrad_rate_monotone(rule: Rule) -> Case | None:
     domains = dict.fromkeys("abde", "positive")
     last = Step("α_t ≤ α_(t−1) and D_t ≥ D_(t−1) > 0 give α_t/D_t ≤ α_(t−1)/D_(t−1)",
                 Holds(ge(b / d, a / e), (ge(b, a), ge(e, d)), domains), "divide")  # fmt: skip
-    return _case(rule, q, (*_growth(rule, q), last), schedule=False)
+    near = Holds(ge(b / d, a / e), (ge(b, a),), domains)  # without D_t ≥ D_(t−1)
+    return _case(rule, q, (*_growth(rule, q), last), near, schedule=False)
 
 
 def _with_schedule(rule: Rule, q: Quotient) -> tuple[Step, ...]:
@@ -160,6 +165,10 @@ def _with_schedule(rule: Rule, q: Quotient) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+#: The near-miss of the schedule: even √t/(1−β2^t) would be non-decreasing, squared.
+_TOO_FAST = Holds(ge((t + 1) * (1 - beta2**t) ** 2, t * (1 - beta2 ** (t + 1)) ** 2))
+
+
 @claim("amsgrad-rate-sqrt-schedule", family=FAMILY, source=HERE,
        says="With α_t = α/√t AMSGrad's effective rate never increases, in any order of maximum "
             "and correction.",
@@ -170,7 +179,7 @@ def amsgrad_rate_sqrt_schedule(rule: Rule) -> Case | None:
     q = quotient(rule)
     if q is None or maximum(rule) is None:
         return None
-    return _case(rule, q, _with_schedule(rule, q), schedule=True)
+    return _case(rule, q, _with_schedule(rule, q), _TOO_FAST, schedule=True)
 
 
 @claim("adam-gamma-indefinite", family=FAMILY, source=RKK18("section 3, eq. (2)"),
@@ -182,4 +191,4 @@ def adam_gamma_indefinite(rule: Rule) -> Case | None:
     q = quotient(rule)
     if q is None or second_moment(rule) is None:
         return None
-    return _case(rule, q, _with_schedule(rule, q), schedule=True)
+    return _case(rule, q, _with_schedule(rule, q), _TOO_FAST, schedule=True)

@@ -8,7 +8,7 @@ import sympy as sp
 
 from .catalogue import claim, grid
 from .interval import Interval
-from .lemmas import power_vanishes
+from .lemmas import power_vanishes, times_power_vanishes
 from .records import Analysis, Case, Ground, Holds, Identity, Point, Run, Runs, Step
 from .roles import Average, averages, first_moment, quotient, same, second_moment
 from .rule import Rule
@@ -66,7 +66,8 @@ def ema_unrolled(rule: Rule) -> Case | None:
        hypotheses="every E g_i (resp. E g_i²) is the same; zero start; 0 ≤ β < 1.")  # fmt: skip
 def bias_correction_unbiased(rule: Rule) -> Case | None:
     """The average is linear in what enters, so its expectation obeys the same recursion."""
-    kept = [a for a in (first_moment(rule), second_moment(rule)) if a]
+    found = (first_moment(rule), second_moment(rule))
+    kept = [a for a in found if a and a.input in (g, g**2)]  # an L2 penalty would enter, and stay
     if not kept:
         return None
     mean, steps = symbol("mean"), []
@@ -80,9 +81,7 @@ def bias_correction_unbiased(rule: Rule) -> Case | None:
                  "zero start"),
             Step("β·μ·(1−β^(t−1)) + (1−β)·μ = μ·(1−β^t)",
                  Identity(b * mean * (1 - b ** (t - 1)) + (1 - b) * mean, mean * (1 - b**t)),
-                 "induction on t"),
-            Step("divided by 1−β^t it is μ", Identity(mean * (1 - b**t) / (1 - b**t), mean),
-                 "1−β^t > 0"),
+                 "induction on t; so dividing by 1−β^t > 0 leaves μ"),
         ]  # fmt: skip
     m = first_moment(rule)
 
@@ -99,20 +98,19 @@ def bias_correction_unbiased(rule: Rule) -> Case | None:
 @claim("bias-correction-nonstationary", family=FAMILY, source=KB15("section 3, ζ in eq. (4)"),
        says="The correction needs stationarity.",
        statement="E m̂_t − E g_t = Σ w_i (E g_i − E g_t), w_i = (1−β)β^(t−i)/(1−β^t); for a drift "
-                 "E g_i = a + b·i it is −b·(β/(1−β) − t·β^t/(1−β^t)), not 0 for t ≥ 2, β > 0.",
-       hypotheses="0 < β < 1.")  # fmt: skip
+                 "E g_i = a + c·i it is −c·(β/(1−β) − t·β^t/(1−β^t)), not 0 for t ≥ 2 and c ≠ 0.",
+       hypotheses="0 < β < 1; what enters the average is the gradient alone.")  # fmt: skip
 def bias_correction_nonstationary(rule: Rule) -> Case | None:
     """The mean age of what the average holds, by induction."""
     m = first_moment(rule)
-    if m is None:
+    if m is None or m.input != g:
         return None
-    b = m.beta
+    b, held = m.beta, symbol("L", "nonnegative")
     w, mean_i, mean_t = symbol("w"), symbol("mean_i"), symbol("mean_t")
 
     def lag(k: sp.Expr) -> sp.Expr:
         return b * (1 - b**k) / (1 - b) - k * b**k
 
-    half = {b: sp.Rational(1, 2)}
     return Case(
         (*_weights(rule, m),
          Step("w_i·E g_i − w_i·E g_t = w_i·(E g_i − E g_t), and Σ w_i = 1",
@@ -121,10 +119,11 @@ def bias_correction_nonstationary(rule: Rule) -> Case | None:
               Identity(lag(sp.Integer(1)), 0), "the newest gradient has age 0"),
          Step("every age grows by 1 and every weight shrinks by β: L_t = β·(L_(t−1) + 1−β^(t−1))",
               Identity(b * (lag(t - 1) + 1 - b ** (t - 1)), lag(t)), "induction on t"),
-         Step("E m̂_t − E g_t = −b·L_t/(1−β^t) = −b·(β/(1−β) − tβ^t/(1−β^t))",
+         Step("E m̂_t − E g_t = −c·L_t/(1−β^t) = −c·(β/(1−β) − tβ^t/(1−β^t))",
               Identity(lag(t) / (1 - b**t), b / (1 - b) - t * b**t / (1 - b**t)), "linear drift"),
-         Step("at β = 1/2, t = 2 it does not vanish",
-              Ground(gt(lag(sp.Integer(2)).subs(half), 0)), "so stationarity is needed")),
+         Step("L_(t+1) = β·(L_t + 1−β^t) > 0 for L_t ≥ 0, t ≥ 1",
+              Holds(gt(b * (held + 1 - b**t), 0), (gt(b, 0),), {"L": "nonnegative"}),
+              "so it vanishes for no t ≥ 2: stationarity is needed")),
         control=Identity(lag(t), b * (1 - b**t) / (1 - b)),
     )  # fmt: skip
 
@@ -146,8 +145,9 @@ def _first(holds: object, low: int, high: int) -> int:
 
 @claim("bias-correction-fades", family=FAMILY, source=KB15("section 3"), about="mathematics",
        says="The correction becomes negligible as t grows.",
-       statement="1−β^t tends to 1 monotonically; r_t = (1−β1^t)/√(1−β2^t) tends to 1, but not "
-                 "monotonically; at β = (0.9, 0.999) it stays within 1 % from a computed step on.",
+       statement="1−β^t tends to 1 monotonically; r_t = (1−β1^t)/√(1−β2^t) tends to 1, but at the "
+                 "default β = (0.9, 0.999) not monotonically, and stays within 1 % from exactly the "
+                 "step that the derivation computes.",
        hypotheses="0 < β < 1.")  # fmt: skip
 def bias_correction_fades(rule: Rule) -> Case | None:
     """Bernoulli's inequality for the limit; exact rationals for the step from which 1 % holds."""
@@ -159,7 +159,7 @@ def bias_correction_fades(rule: Rule) -> Case | None:
     units = dict.fromkeys("pqr", "unit")
     return Case(
         (Step("1−β^(t+1) ≥ 1−β^t", Holds(ge(1 - beta1 ** (t + 1), 1 - beta1**t)), "β < 1"),
-         *power_vanishes(beta1),
+         *power_vanishes(),
          Step("so r_t → 1: (1−p)² ≤ (1−p)²/(1−q) ≤ 1/(1−q) for p = β1^t, q = β2^t",
               Holds(ge(1 / (1 - q), (1 - p) ** 2 / (1 - q)), (), units), "both ends tend to 1"),
          Step("and from below", Holds(ge((1 - p) ** 2 / (1 - q), (1 - p) ** 2), (), units), "q ≥ 0"),
@@ -217,7 +217,8 @@ def uncorrected_thirty_times(rule: Rule) -> Case | None:
 @claim("uncorrected-first-step", family=FAMILY, source=HERE,
        says="How large the first uncorrected step is.",
        statement="|x_1 − x_0| = α·r_1 with r_1 = (1−β1)/√(1−β2) (ε = 0), below α iff (1−β1)² < 1−β2; "
-                 "with m corrected and v not, α/√(1−β2): about 31.6 α at β2 = 0.999.",
+                 "with m corrected and v not it is α/√(1−β2), between 31 and 32 α at β2 = 0.999; r_t "
+                 "peaks at the default betas where the derivation computes it.",
        hypotheses="ε = 0, g_1 ≠ 0.")  # fmt: skip
 def uncorrected_first_step(rule: Rule) -> Case | None:
     """Read off the rule at t = 1; where r_t peaks at the default betas, by exact rationals."""
@@ -236,12 +237,14 @@ def uncorrected_first_step(rule: Rule) -> Case | None:
          Step("and only then", Holds(gt(1 - beta2, (1 - beta1) ** 2), (gt(1, r1**2),)), "converse"),
          Step("m corrected, v not: the ratio is 1/√(1−β2)",
               Identity(r1 / (1 - beta1), 1 / sp.sqrt(1 - beta2)), "divide by 1−β1"),
-         Step("at 0.999 it lies between 31 and 32: 31² < 1000 < 32²",
+         Step("at β2 = 0.999 it is below 32: 32² > 1000",
               Ground(gt(sp.Integer(32) ** 2, 1 / (1 - sp.Rational(999, 1000)))), "hence “thirty”"),
+         Step("and above 31: 1000 > 31²",
+              Ground(gt(1 / (1 - sp.Rational(999, 1000)), sp.Integer(31) ** 2)), ""),
          Step("while r_1 < 4 at the default betas", Ground(gt(16, _ratio_squared(1))), "not thirty"),
          Step(f"r_t peaks at t = {peak} with r_t ≈ {float(_ratio_squared(peak)) ** 0.5:.4f}",
               Ground(gt(_ratio_squared(peak), _ratio_squared(second))),
-              f"the largest of t < 200, compared as exact rationals; next is t = {second}"),
+              f"the largest of t < 200 by Python's exact rationals; next is t = {second}"),
          Step("from t = 200 on r_t² ≤ 1/(1−β2^200), which is smaller",
               Ground(gt(_ratio_squared(peak), sp.Rational(tail.numerator, tail.denominator))),
               "as in bias-correction-fades")),
@@ -295,7 +298,7 @@ def ema_window_measures(rule: Rule) -> Case | None:
     def square(k: sp.Expr) -> sp.Expr:
         return (1 - b) * (1 - b ** (2 * k)) / (1 + b)
 
-    nine = sp.Rational(9, 10)
+    nine, z = sp.Rational(9, 10), symbol("z", "nonnegative")
     variance = (1 - b) * (1 + b**t) / ((1 + b) * (1 - b**t))
     return Case(
         (Step("S_t := Σ w_i² (uncorrected) = (1−β)(1−β^(2t))/(1+β);  S_1 = (1−β)²",
@@ -304,11 +307,15 @@ def ema_window_measures(rule: Rule) -> Case | None:
               Identity(b**2 * square(t - 1) + (1 - b) ** 2, square(t)), "induction on t"),
          Step("Var m̂_t/σ² = S_t/(1−β^t)² = (1−β)(1+β^t)/((1+β)(1−β^t))",
               Identity(square(t) / (1 - b**t) ** 2, variance), "independent gradients"),
-         *power_vanishes(b),
+         *power_vanishes(),
+         *times_power_vanishes(),
+         Step("the mean age is β/(1−β) − z/(1−β^t), z = t·β^t, within z/(1−β) of β/(1−β)",
+              Holds(ge(z / (1 - b), z / (1 - b**t)), (), {"z": "nonnegative"}),
+              "see bias-correction-nonstationary; z → 0"),
          Step("with β^t → 0 its reciprocal tends to (1+β)/(1−β)",
               Identity(1 / variance.subs(b**t, 0), (1 + b) / (1 - b)), "effective sample size"),
          Step("19 at β = 0.9, not 10", Ground(eq((1 + nine) / (1 - nine), 19)), "exact"),
-         Step("the mean age β/(1−β) is 9", Ground(eq(nine / (1 - nine), 9)), "see the drift claim"),
+         Step("the mean age β/(1−β) is 9", Ground(eq(nine / (1 - nine), 9)), "exact"),
          Step("the half-life lies between 6 and 7", Ground(gt(nine**6, sp.Rational(1, 2))), "0.9⁶"),
          Step("and", Ground(gt(sp.Rational(1, 2), nine**7)), "0.9⁷ < 1/2"),
          Step("the time constant lies between 9 and 10: 0.9⁹ > 1/e",
@@ -439,7 +446,7 @@ def adabelief_factor(rule: Rule) -> Case | None:
          Step("Var m_t = β1²·Var m_(t−1) + (1−β1)²·σ² has the fixed point σ²(1−β1)/(1+β1)",
               Identity(b**2 * var * (1 - b) / (1 + b) + (1 - b) ** 2 * var,
                        var * (1 - b) / (1 + b), domains), "reached as β1^(2t) → 0"),
-         *power_vanishes(b),
+         *power_vanishes(),
          Step("β1²·(σ² + σ²(1−β1)/(1+β1)) = σ²·2β1²/(1+β1)",
               Identity(b**2 * (var + var * (1 - b) / (1 + b)), var * _belief_factor(b), domains),
               "independence; equal means cancel"),
@@ -450,9 +457,9 @@ def adabelief_factor(rule: Rule) -> Case | None:
 
 @claim("moments-from-mgf", family=FAMILY, source=FOLKLORE, about="mathematics",
        says="Slope and curvature of the moment generating function at 0 are the first two moments.",
-       statement="M'(0) = E X and M''(0) = E X² for Gaussian, Laplace, uniform, Bernoulli and gamma "
-                 "variables, and for every distribution with finite support.",
-       hypotheses="the parameters make the distribution proper.")  # fmt: skip
+       statement="M'(0) = E X and M''(0) = E X² for Gaussian, centred Laplace, uniform on [0, a] and "
+                 "gamma variables, and for every distribution with finite support (Bernoulli too).",
+       hypotheses="proper parameters; M and the limit are taken from s > 0.")  # fmt: skip
 def moments_from_mgf(rule: Rule) -> Case | None:
     """Finite support by linearity, exactly; the others by SymPy's integrals and limits."""
     s, c, k = symbol("s", "positive"), symbol("c", "positive"), symbol("k", "positive")

@@ -27,7 +27,7 @@ Poly = dict[Monomial, Fraction]
 DOMAINS = ("real", "nonnegative", "positive", "unit", "natural")
 #: Products of polynomials with more terms than this are given up: a deterministic budget.
 MAX_TERMS = 60_000
-#: So is an expression that takes more products of terms than this altogether.
+#: A checker gives up after this many products of terms.
 MAX_WORK = 1_000_000
 
 

@@ -32,16 +32,38 @@ def bernoulli() -> tuple[Step, ...]:
     )
 
 
-def power_vanishes(beta: Expr) -> tuple[Step, ...]:
-    """beta^t -> 0: with beta = 1/(1+s), beta^t <= 1/(1 + t s) < e as soon as t > (1/e - 1)/s."""
-    e, big = symbol("e", "positive"), symbol("s", "positive")
-    domains = {"e": "positive", "s": "positive"}
+def power_vanishes() -> tuple[Step, ...]:
+    """beta^t -> 0: with beta = 1/(1+s), beta^t <= 1/(1 + t s) < d as soon as t > (1/d - 1)/s."""
+    d, big = symbol("δ", "positive"), symbol("s", "positive")
+    domains = {"δ": "positive", "s": "positive"}
     return (
         *bernoulli(),
         Step(
-            f"with {beta} = 1/(1+s):  {beta}^t ≤ 1/(1+t·s) < e for every t > (1/e − 1)/s",
-            Holds(gt(e, 1 / (1 + t * big)), (gt(t, (1 / e - 1) / big),), domains),
-            "Bernoulli's inequality, turned over; e is arbitrary, so the power tends to 0",
+            "with β = 1/(1+s):  β^t ≤ 1/(1+t·s) < δ for every t > (1/δ − 1)/s",
+            Holds(gt(d, 1 / (1 + t * big)), (gt(t, (1 / d - 1) / big),), domains),
+            "Bernoulli's inequality, turned over; δ > 0 is arbitrary, so β^t → 0",
+        ),
+    )
+
+
+def times_power_vanishes() -> tuple[Step, ...]:
+    """T beta^t -> 0, by the first three terms of the binomial."""
+    d, big, q = symbol("δ", "positive"), symbol("s", "positive"), symbol("q", "positive")
+    domains = {"δ": "positive", "s": "positive", "q": "positive"}
+
+    def three(k: Expr) -> Expr:
+        return 1 + k * big + k * (k - 1) / 2 * big**2
+
+    return (
+        Step(
+            "(1+s)^t ≥ 1 + t·s + t(t−1)/2·s² gives the same at t+1",
+            Holds(ge((1 + big) * q, three(t + 1)), (ge(q, three(t)),), domains),
+            "induction; at t = 1 it is an equality",
+        ),
+        Step(
+            "so t·β^t ≤ 2/((t−1)s²) < δ for every t > 1 + 2/(δ·s²)",
+            Holds(gt(d, t / three(t)), (gt(t, 1 + 2 / (d * big**2)),), domains),
+            "δ > 0 is arbitrary, so t·β^t → 0",
         ),
     )
 

@@ -54,7 +54,7 @@ class Source:
     """Where a claim comes from: authors, year, arXiv version, and the place in it."""
 
     authors: str
-    year: int
+    year: int | None
     title: str
     arxiv: str = ""
     where: str = ""
@@ -64,7 +64,8 @@ class Source:
         return Source(self.authors, self.year, self.title, self.arxiv, where)
 
     def __str__(self) -> str:
-        parts = [f"{self.authors} ({self.year}), {self.title}"]
+        year = f" ({self.year})" if self.year else ""
+        parts = [f"{self.authors}{year}, {self.title}"]
         parts += [f"arXiv {self.arxiv}"] if self.arxiv else []
         return ", ".join(parts + ([self.where] if self.where else []))
 

@@ -136,9 +136,7 @@ class Rule:
         """Return the point with a value for every hyper-parameter the rule has."""
         return {n: point.get(n, DEFAULTS.get(n, Fraction(0))) for n in self.hyper}
 
-    def run(
-        self, point: Point, g: Sequence[Fraction | Interval], x: Fraction = Fraction(0)
-    ) -> Trace:
+    def run(self, point: Point, g: Sequence[Fraction | Interval], x: Fraction = Fraction(0)) -> Trace:
         """Run the rule exactly: rationals, and enclosures where a root is irrational."""
         return self.run_in(EXACT, point, g, x)
 

@@ -7,5 +7,5 @@ LH19 = Source("Loshchilov & Hutter", 2019, "Decoupled Weight Decay Regularizatio
 RKK18 = Source("Reddi, Kale & Kumar", 2018, "On the Convergence of Adam and Beyond", "1904.09237v1")
 XL24 = Source("Xie & Li", 2024, "Implicit Bias of AdamW", "2404.04454")
 Z20 = Source("Zhuang et al.", 2020, "AdaBelief Optimizer", "2010.07468v5")
-FOLKLORE = Source("folklore", 2015, "stated in many courses and blog posts")
-HERE = Source("adamproof", 2026, "the true statement beside a refuted one")
+FOLKLORE = Source("folklore", None, "stated in many courses and blog posts")
+HERE = Source("adamproof", None, "the true statement beside a refuted one")

@@ -10,7 +10,7 @@ import sympy as sp
 from .catalogue import claim, grid
 from .identity import Budget, Checker, Unsupported
 from .interval import Interval
-from .lemmas import bernoulli
+from .lemmas import power_vanishes
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import Quotient, first_moment, quotient, same, second_moment
 from .rule import Rule
@@ -95,15 +95,21 @@ def step_at_most_lr(rule: Rule) -> Case | None:
        statement="|x_t − x_{t−1}| ≤ α·max(1, (1−β1)/√(1−β2)) for every gradient sequence.",
        repaired_by="step-bound-tight")  # fmt: skip
 def kb_step_bound(rule: Rule) -> Case | None:
-    """The bound forgets that old gradients leave v faster than m."""
+    """The bound holds for one gradient after zeros; gradients that grow as (β1/β2)^(t−i) beat it.
+
+    The first of its two cases is looked at first.
+    """
     if adam_like(rule) is None:
         return None
+    large = grid(g1="1", g2="1 2 1/2", g3="1 2 4", beta1="1/4 1/2 0", beta2="1/2 15/16 3/4",
+                 alpha="1", eps="0", lambda_="0")  # fmt: skip
+    first_case = [p for p in large if (1 - p["beta1"]) ** 2 > 1 - p["beta2"]]
 
     def excess(run: Run, p: Point) -> Interval:
         ratio = Interval.of((1 - p["beta1"]) ** 2 / (1 - p["beta2"])).sqrt()
         return last_move(run, p) - ratio.maximum(1) * p["alpha"]
 
-    return Case(runs=Runs(excess, [{**p, "alpha": Fraction(1)} for p in SHORT]))
+    return Case(runs=Runs(excess, first_case))
 
 
 def cauchy_schwarz(rule: Rule) -> tuple[Step, ...]:
@@ -161,25 +167,20 @@ def closed_bound() -> tuple[Step, ...]:
 
 @claim("step-bound-tight", family=FAMILY, source=HERE,
        says="The tight bound on a step.",
-       statement="sup |x_t − x_{t−1}| = α·√(C_t(1−β2^t))/(1−β1^t), C_t = (1−β1)²(1−q^t)/((1−β2)(1−q)), "
-                 "q = β1²/β2; reached at g_i = (β1/β2)^(t−i); for every t at most "
-                 "α(1−β1)√β2/√((1−β2)(β2−β1²)), its limit, finite iff β1² < β2.",
-       hypotheses="the step without decay; 0 < β2 < 1; ε ≥ 0, and ε = 0 where the bound is reached; "
-                  "β1² < β2 for the uniform bound.")  # fmt: skip
+       statement="sup |x_t − x_{t−1}| = α·√(C_t(1−β2^t))/(1−β1^t), C_t = (1−β1)²/(1−β2)·Σ_{k<t} q^k, "
+                 "q = β1²/β2; reached at g_i = (β1/β2)^(t−i); for q < 1 at most "
+                 "α(1−β1)√β2/√((1−β2)(β2−β1²)) for every t, its limit; for q ≥ 1 unbounded in t.",
+       hypotheses="the step without decay; 0 < β1, 0 < β2; ε = 0 where it is reached.")  # fmt: skip
 def step_bound_tight(rule: Rule) -> Case | None:
     """Cauchy–Schwarz by induction on the lifted lines, equality at the maximising sequence."""
     q = adam_like(rule)
     if q is None or not is_adams(rule, q):
         return None
-    m, v = first_moment(rule), second_moment(rule)
-    assert m is not None
-    assert v is not None
     first = (1 - beta1) ** 2 / (1 - beta2)
-    sum_, c, n = symbol("Σ", "positive"), symbol("C", "positive"), symbol("n", "positive")
-    domains = {"Σ": "positive", "C": "positive", "n": "positive"}
-    r = beta1 / beta2
-    held = {m.old: r * (1 - beta1) * sum_, v.old: r**2 * (1 - beta2) * sum_, g: sp.Integer(1)}
-    longer = q_of(1) * sum_ + 1
+    c, n = symbol("C", "positive"), symbol("n", "positive")
+    domains = {"C": "positive", "n": "positive"}
+    a, b, p1 = symbol("a", "unit"), symbol("b", "unit"), symbol("X", "unit")
+    units = {"a": "unit", "b": "unit", "X": "unit"}
 
     def excess(run: Run, p: Point) -> Interval:
         ratio, b1, b2 = p["beta1"] ** 2 / p["beta2"], p["beta1"], p["beta2"]
@@ -189,21 +190,40 @@ def step_bound_tight(rule: Rule) -> Case | None:
 
     return Case(
         (*cauchy_schwarz(rule), *denominator_step(rule, q), *closed_bound(),
-         Step("the sequence g_i = (β1/β2)^(t−i): one step later the old state is scaled by β1/β2 "
-              "and a 1 enters; m = (1−β1)·Σ q^k gains a term",
-              Identity(rule.late.new[m.name].xreplace(held), (1 - beta1) * longer, domains),
-              "β1·(β1/β2) = q"),
-         Step("and so does v = (1−β2)·Σ q^k",
-              Identity(rule.late.new[v.name].xreplace(held), (1 - beta2) * longer, domains),
-              "β2·(β1/β2)² = q"),
-         Step("so m_t² = C_t·v_t with C_t = (1−β1)²/(1−β2)·Σ q^k: the bound is reached (ε = 0)",
-              Identity(((1 - beta1) * sum_) ** 2, first * sum_ * (1 - beta2) * sum_, domains),
-              "equality in Cauchy–Schwarz"),
+         *power_vanishes(),
+         Step("(1−a)(1−b) ≤ (1−a)(1−b)/(1−X)² with a = q^t, b = β2^t, X = β1^t: with the last lines "
+              "the square of the bound lies between (1−a)(1−b) and 1 times its limit",
+              Holds(ge((1 - a) * (1 - b) / (1 - p1) ** 2, (1 - a) * (1 - b)), (), units),
+              "a, b → 0 for q < 1, so it tends to the limit"),
+         *maximiser(rule),
          Step("if q ≥ 1 then C_t ≥ t·(1−β1)²/(1−β2): unbounded",
               Holds(ge(n * c + first, (t + 1) * first), (ge(n, 1), ge(c, t * first)), domains),
               "induction, n = q; with (1−β2^t) ≥ 1−β2 no bound holds for all t")),
         control=Holds(ge(first, first * (1 - q_of(2)) / (1 - q_of(1)))),
         runs=Runs(excess, [{**p, "alpha": Fraction(1)} for p in SHORT if p["beta1"]]),
+    )  # fmt: skip
+
+
+def maximiser(rule: Rule) -> tuple[Step, ...]:
+    """Along g_i = (β1/β2)^(t−i) Cauchy–Schwarz is an equality, from the rule's own lines."""
+    m, v = first_moment(rule), second_moment(rule)
+    assert m is not None
+    assert v is not None
+    total, r = symbol("Σ", "positive"), beta1 / beta2
+    domains = {"Σ": "positive"}
+    held = {m.old: r * (1 - beta1) * total, v.old: r**2 * (1 - beta2) * total, g: sp.Integer(1)}
+    longer, first = q_of(1) * total + 1, (1 - beta1) ** 2 / (1 - beta2)
+    return (
+        Step("the sequence g_i = (β1/β2)^(t−i): one step later the old state is scaled by β1/β2 "
+             "and a 1 enters; with Σ = Σ q^k, m = (1−β1)·Σ gains a term",
+             Identity(rule.late.new[m.name].xreplace(held), (1 - beta1) * longer, domains),
+             "β1·(β1/β2) = q"),
+        Step("and so does v = (1−β2)·Σ",
+             Identity(rule.late.new[v.name].xreplace(held), (1 - beta2) * longer, domains),
+             "β2·(β1/β2)² = q"),
+        Step("so m_t² = C_t·v_t with C_t = (1−β1)²/(1−β2)·Σ: the bound is reached (ε = 0)",
+             Identity(((1 - beta1) * total) ** 2, first * total * (1 - beta2) * total, domains),
+             "equality in Cauchy–Schwarz"),
     )  # fmt: skip
 
 
@@ -247,25 +267,36 @@ def denominator_step(rule: Rule, q: Quotient) -> tuple[Step, ...]:
 
 @claim("step-at-most-lr-iff", family=FAMILY, source=HERE,
        says="When a step is at most α.",
-       statement="|x_t − x_{t−1}| ≤ α for every gradient sequence iff β1 = β2 or t = 1.",
-       hypotheses="ε = 0 for “only if”; 0 < β2 < 1.")  # fmt: skip
+       statement="The largest |x_t − x_{t−1}| over all gradient sequences is α if β1 = β2 or t = 1, "
+                 "and more than α otherwise.",
+       hypotheses="the step without decay; ε = 0 for “only if”; 0 < β1, 0 < β2 < 1.")  # fmt: skip
 def step_at_most_lr_iff(rule: Rule) -> Case | None:
     """The tight bound squared is Σ w_i²/u_i with the two normalised weights; 1 iff they agree."""
     q = adam_like(rule)
     if q is None or not is_adams(rule, q):
         return None
     w, u, b, c = symbol("w"), symbol("u", "positive"), symbol("b", "unit"), symbol("c", "unit")
+    k, first = symbol("k", "natural"), (1 - beta1) ** 2 / (1 - beta2)
+
+    def weight(beta: Expr) -> Expr:
+        return (1 - beta) * beta**k / (1 - beta**t)
+
     sb, sc = symbol("Sb", "positive"), symbol("Sc", "positive")
     domains = {"u": "positive", "b": "unit", "c": "unit", "Sb": "positive", "Sc": "positive"}
     two = (1 + q_of(1)) * (1 + beta2) / (1 + beta1) ** 2
     return Case(
         (*cauchy_schwarz(rule), *denominator_step(rule, q),
+         *maximiser(rule),
+         Step("C_t(1−β2^t)/(1−β1^t)² is the sum over k of w²/u",
+              Identity(first * beta1 ** (2 * k) / beta2**k * (1 - beta2**t) / (1 - beta1**t) ** 2,
+                       weight(beta1) ** 2 / weight(beta2), {"k": "natural"}),
+              "term by term: w = (1−β1)β1^k/(1−β1^t), u the same with β2"),
          Step("w²/u = (w−u)²/u + 2w − u, and Σ w = Σ u = 1: Σ w²/u = 1 + Σ (w−u)²/u",
               Identity(w**2 / u, (w - u) ** 2 / u + 2 * w - u, domains),
-              "w_i = (1−β1)β1^(t−i)/(1−β1^t), u_i the same with β2"),
-         Step("at β1 = β2 every w_i = u_i: the bound is 1", Identity(w**2 / w, w, domains), "if"),
+              "so the square of the bound is 1 iff every w = u, as at β1 = β2 or t = 1: if"),
          Step("the newest weight is 1/S_t, S_t = 1 + β + … + β^(t−1): (1−β)·(1+β·S) = 1−β + β(1−β)S",
-              Identity((1 - b) * (1 + b * sb), 1 - b + b * (1 - b) * sb, domains), "geometric sum"),
+              Identity((1 - b) * (1 + b * sb), 1 - b + b * (1 - b) * sb, domains),
+              "geometric sum, for either β"),
          Step("S_t is strictly increasing in β for t ≥ 2",
               Holds(gt(1 + c * sc, 1 + b * sb), (gt(c, b), ge(sc, sb)), domains),
               "induction; so w_t ≠ u_t when β1 ≠ β2, and the bound exceeds 1: only if"),
@@ -328,8 +359,8 @@ def scale_invariance(rule: Rule) -> Case | None:
 
 @claim("scale-invariance-eps", family=FAMILY, source=KB15("section 2.1"),
        says="What the scale of the gradient does.",
-       statement="Scaling every gradient by c and ε by c leaves every x_t unchanged; so x_t depends on "
-                 "the scale only through ε/c, and not at all iff ε = 0; each coordinate has its own c.",
+       statement="Scaling every gradient and ε by c leaves every x_t unchanged; so x_t depends on the "
+                 "scale only through ε/c, and not at all at ε = 0.",
        hypotheses="c > 0; no L2 penalty.")  # fmt: skip
 def scale_invariance_eps(rule: Rule) -> Case | None:
     """Induction on the transition: m scales by c, v by c², and x' − x not at all."""
@@ -355,8 +386,7 @@ def scale_invariance_eps(rule: Rule) -> Case | None:
         gradients = [p["g1"], p["g2"]]
         one = run(p, gradients, ZERO)
         two = run({**p, "eps": 3 * p["eps"]}, [3 * k for k in gradients], ZERO)
-        gap = abs(one.x[2] - two.x[2])
-        return gap if gap.exact else Interval.of(0)
+        return abs(one.x[2] - two.x[2])
 
     return Case(tuple(steps), control=Identity(plain, whole, domains),
                 runs=Runs(excess, grid(g1="1 2", g2="1 -1", eps="1 1/2")))  # fmt: skip
@@ -387,8 +417,9 @@ def eps_hat(rule: Rule) -> Case | None:
 
 @claim("eps-hat-conversion", family=FAMILY, source=HERE,
        says="How ε and ε̂ convert.",
-       statement="The two forms agree at every t iff ε̂_t = ε·√(1−β2^t): no constant ε̂ does it.",
-       hypotheses="ε > 0 for “only if”.")  # fmt: skip
+       statement="The two forms agree at every t iff ε̂_t = ε·√(1−β2^t); for ε > 0 and β2 > 0 no "
+                 "constant ε̂ does it.",
+       hypotheses="m_t ≠ 0 for “only if”.")  # fmt: skip
 def eps_hat_conversion(rule: Rule) -> Case | None:
     """Substitute into the other form's line of x."""
     q = adam_like(rule)
@@ -410,8 +441,7 @@ def eps_hat_conversion(rule: Rule) -> Case | None:
          Step("equal denominators have equal ε",
               Holds(ge(0, (eps - e) ** 2), (sp.Eq(d1, d2),), {"e": "nonnegative", "r": "positive"}),
               "only if: at a given v̂, the fraction determines ε"),
-         *bernoulli(),
-         Step("√(1−β2^t) is not constant: at β2 = 3/4 it is 1/2 at t = 1 and √7/4 at t = 2",
-              Holds(gt(sp.sqrt(7) / 4, sp.Rational(1, 2))), "so no constant ε̂ fits two steps")),
+         Step("1−β2² > 1−β2 for β2 > 0: ε̂_2 > ε̂_1",
+              Holds(gt(1 - beta2**2, 1 - beta2), (gt(beta2, 0),)), "no constant ε̂ fits two steps")),
         control=Identity(rule.late.new["x"], other, domains),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from .step_size import cauchy_schwarz, closed_bound, denominator_step, dominates
 from .symbols import alpha, eps, g, ge, gt, lambda_, mu, old, symbol, t, x
 
 FAMILY = "weight decay"
-ONE = Fraction(1)
+ONE, ZERO = Fraction(1), Fraction(0)
 
 
 def _plain_l2(rule: Rule) -> bool:
@@ -134,13 +134,14 @@ def adam_l2_equals_decay(rule: Rule) -> Case | None:
        statement="At ε = 0 the first step of Adam + L2 is −α·sign(g_1+λx_0), no decay at all, so no "
                  "λ' > 0 makes it AdamW; and with a frozen preconditioner no λ' fits two coordinates "
                  "with different D.",
-       hypotheses="ε = 0, g_1+λx_0 ≠ 0; λ > 0 for the second part.")  # fmt: skip
+       hypotheses="ε = 0, g_1+λx_0 ≠ 0; x_0 ≠ 0 and λ > 0 for what no λ' does.")  # fmt: skip
 def adam_l2_first_step(rule: Rule) -> Case | None:
     """The rule at t = 1; two coordinates of a diagonal preconditioner."""
     if _l2(rule) is None:
         return None
     g1, first = symbol("g1"), rule.unrolled(1)["x"].subs(eps, 0)
     d1, d2, other = (symbol(n, "positive") for n in ("d1", "d2", "lambda2"))
+    s = symbol("u")
     total = g1 + lambda_ * x
     return Case(
         (Step("x_1 = x_0 − α·(g_1+λx_0)/|g_1+λx_0|",
@@ -149,6 +150,12 @@ def adam_l2_first_step(rule: Rule) -> Case | None:
               Identity(named("adamw").unrolled(1)["x"].subs(eps, 0),
                        x - alpha * g1 / sp.Abs(g1) - alpha * lambda_ * x),
               "at equal signs they agree only if λ'x_0 = 0"),
+         Step("the two agree at equal signs u only if λ'x_0 = 0",
+              Holds(ge(0, (other * x) ** 2),
+                    (sp.Eq(x - alpha * s, (1 - alpha * other) * x - alpha * s),),
+                    {"lambda2": "positive"}), "so no λ' > 0 makes it AdamW unless x_0 = 0"),
+         Step("(x_1−x_0)² = α² whatever λ is: the λ-derivative of the first step vanishes",
+              Identity((first - x) ** 2, alpha**2), "v̂ is not frozen: it takes λ up as m̂ does"),
          Step("λ/D₁ = λ' and λ/D₂ = λ' force D₁ = D₂",
               Holds(ge(0, (d1 - d2) ** 2), (sp.Eq(lambda_ / d1, other), sp.Eq(lambda_ / d2, other),
                                             gt(lambda_, 0)),
@@ -160,8 +167,8 @@ def adam_l2_first_step(rule: Rule) -> Case | None:
 
 @claim("frozen-preconditioner", family=FAMILY, source=LH19("Proposition 3"),
        says="For a fixed preconditioner AdamW is a rescaled L2.",
-       statement="x' = kept − α·g/d equals x − α·(g + c·d·x)/d with α·c·x = x − kept: L2 with a "
-                 "strength proportional to d.",
+       statement="x' = kept − α·g/d equals x − α·(g + c·d·x)/d with a constant c (λ in the frameworks, "
+                 "λ/α in the paper): L2 with a strength proportional to d.",
        hypotheses="D_t = d fixed in time, β1 = 0.")  # fmt: skip
 def frozen_preconditioner(rule: Rule) -> Case | None:
     """The rule's own kept part, with D frozen."""
@@ -170,13 +177,16 @@ def frozen_preconditioner(rule: Rule) -> Case | None:
         return None
     d = symbol("d", "positive")
     domains = {"d": "positive"}
-    strength = (x - q.kept) / (alpha * x)
+    factor = q.kept.xreplace({x: sp.Integer(1)})
+    if factor.free_symbols - {alpha, lambda_}:
+        return None
+    strength = (1 - factor) / alpha
     left = q.kept - alpha * g / d
     return Case(
         (Step("kept − α·g/d = x − α·(g + c·d·x)/d",
               Identity(left, x - alpha * (g + strength * d * x) / d, domains), "collect x"),
-         Step("c does not depend on x, g or d", Identity(strength.subs(x, 2 * x), strength),
-              "so it is an L2 penalty c·d·x²/2, scaled by d")),
+         Step(f"kept = ({factor})·x, so c = {strength} depends on α and λ alone",
+              Identity(q.kept, factor * x), "an L2 penalty c·d·x²/2, scaled by d")),
         control=Identity(left, x - alpha * (g + strength * x) / d, domains),
     )  # fmt: skip
 
@@ -200,9 +210,6 @@ def l2_decay_per_parameter(rule: Rule) -> Case | None:
     return Case(runs=Runs(excess, grid(g1="1 2", alpha="1", beta2="3/4", lambda_="1", eps="0")))
 
 
-ZERO = Fraction(0)
-
-
 @claim("l2-decay-frozen", family=FAMILY, source=HERE,
        says="When the decay under Adam + L2 is αλx/D.",
        statement="With D frozen and β1 = 0 it is αλx/D, decreasing in D; with momentum it is "
@@ -222,7 +229,10 @@ def l2_decay_frozen(rule: Rule) -> Case | None:
         (Step("m' with m = m^g + λ·m^x is (β1 m^g + (1−β1)g) + λ(β1 m^x + (1−β1)x)",
               Identity(line.xreplace({m.old: mg + lambda_ * mx}),
                        b * mg + (1 - b) * g + lambda_ * (b * mx + (1 - b) * x)),
-              "so the λ-part is λ times the average of x, for every t"),
+              "so the λ-part of m is λ times the average of x, for every t"),
+         Step("divided by 1−β1^t: m̂ = m̂^g + λ·m̂^x, the bias-corrected averages",
+              Identity((mg + lambda_ * mx) / (1 - b**t), mg / (1 - b**t) + lambda_ * (mx / (1 - b**t))),
+              "so the decay is αλ·m̂^x/D"),
          Step("β1 = 0: the step is −α(g+λx)/d, and its λ-part is −αλx/d",
               Identity((-alpha * line / d).subs(b, 0), -alpha * g / d - alpha * lambda_ * x / d,
                        domains), "frozen D"),
@@ -245,17 +255,20 @@ def adamw_uniform_decay(rule: Rule) -> Case | None:
     factor = q.kept.xreplace({x: sp.Integer(1)})
     if factor.free_symbols - {alpha, lambda_}:
         return None
-    moved = rule.only.new["x"] - q.kept
+    moved = rule.transition()["x"] - q.kept
+    if moved.has(x):
+        return None
     return Case(
         (Step(f"kept = ({factor})·x", Identity(q.kept, factor * x), "linear in x; no g, no state"),
-         Step("the rest of x' does not speak of x", Identity(moved.subs(x, 2 * x), moved), "so")),
+         Step("the rest of x', written out in the old state, does not speak of x",
+              Identity(moved.subs(x, 2 * x), moved), "the same for every x")),
         control=Identity(q.kept, x - alpha * lambda_ * x / q.denominator),
     )  # fmt: skip
 
 
 @claim("adamw-lr-coupling", family=FAMILY, source=LH19("Algorithm 2"),
        says="Weight decay in AdamW is decoupled from the learning rate.",
-       statement="With a zero gradient, x' does not depend on α.",
+       statement="While all gradients are zero, x_t does not depend on α.",
        repaired_by="adamw-lambda-conversion")  # fmt: skip
 def adamw_lr_coupling(rule: Rule) -> Case | None:
     """True for the paper's rule; the frameworks multiply λ by the rate."""
@@ -353,15 +366,20 @@ def adamw_box(rule: Rule) -> Case | None:
 
 @claim("l2-fixed-points", family=FAMILY, source=FOLKLORE,
        says="L2 and decay converge to the same points.",
-       statement="With a constant gradient g the point x = −g/λ (stationary for f + λx²/2) is fixed.",
+       statement="A run that starts at x = −g/λ (stationary for g·x + λx²/2) with constant gradient g "
+                 "stays there.",
+       hypotheses="fresh state, λ > 0, ε > 0 (0/0 otherwise).",
        repaired_by="adamw-fixed-point")  # fmt: skip
 def l2_fixed_points(rule: Rule) -> Case | None:
-    """True for L2, whose gradient vanishes there; false for decoupled decay."""
+    """True for L2, whose gradient vanishes there; false for decoupled decay.
+
+    Convergence needs more; that no other point can be a limit is what is judged here.
+    """
     q, m = quotient(rule), first_moment(rule)
     if q is None or m is None or "lambda_" not in rule.hyper or not rule.only or not q.corrected:
         return None
     fresh = {old(n): v for n, v in rule.initial.items()} | {x: -g / lambda_}
-    first = sp.cancel(rule.transition()["x"].subs(fresh, simultaneous=True)) if _l2(rule) else x
+    first = rule.transition()["x"].subs(fresh, simultaneous=True)
 
     def excess(run: Run, p: Point) -> Interval:
         start = -p["g1"] / p["lambda_"]
@@ -402,7 +420,7 @@ def adamw_fixed_point(rule: Rule) -> Case | None:
               Identity(line - fixed, (1 - alpha * lambda_) * (x - fixed), domains), "for every t"),
          Step("|1−a| < 1 for 0 < a < 2", Holds(gt(1, sp.Abs(1 - a)), (gt(2, a),), domains),
               "a = αλ"),
-         *power_vanishes(symbol("k", "unit")),
+         *power_vanishes(),
          Step("so |x_t − x*| = |1−αλ|^t·|x_0 − x*| → 0", Identity(sp.Abs((1 - a) * y),
               sp.Abs(1 - a) * sp.Abs(y), domains), "a geometric sequence")),
         control=Identity(line - fixed, (1 - alpha) * (x - fixed), domains),

@@ -69,7 +69,8 @@ def _subject(claim: Claim, subject_id: str) -> Subject | None:
         return None
     if subject_id:
         return subject_or_fail(subject_id)
-    for subject in builtin().values():
+    known = builtin()
+    for subject in (known["paper:adam"], *known.values()):
         if claim.judge(subject.rule) is not None and not (
             subject.kind == "paper" and claim.id == "code-is-paper"
         ):
@@ -116,7 +117,7 @@ def _derivation(console: Console, case: Case, finding: Finding) -> None:
         console.print(f"the statement as a formula:  {goal_text(case.statement)}", markup=False)
     if case.steps and finding.verdict is not Verdict.REFUTED:
         console.print(Text("\nderivation", style="bold"))
-        for number, (step, answer) in enumerate(zip(case.steps, finding.answers, strict=True), 1):
+        for number, (step, answer) in enumerate(zip(case.steps, finding.answers, strict=False), 1):
             why = f"   — {step.why}" if step.why else ""
             console.print(Padding(Text(f"{number}. {step.text}{why}"), (0, 0, 0, 1)))
             by = f"{answer.verdict} {answer.level or ''} by {answer.engine or 'no engine'}"
@@ -127,7 +128,7 @@ def _derivation(console: Console, case: Case, finding: Finding) -> None:
         console.print(Text("\nnegative control, a near-miss that must be refuted", style="bold"))
         console.print(Padding(Text(goal_text(case.control), style="cyan"), (0, 0, 0, 4)))
         where = ""
-        if answer.witness is not None:
+        if answer.witness is not None and answer.witness.point:
             where = " at " + ", ".join(f"{n} = {v}" for n, v in answer.witness.point.items())
         console.print(Padding(Text(f"{answer.verdict}{where}", style="dim"), (0, 0, 0, 4)))
 

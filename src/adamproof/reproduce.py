@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import gc
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ def reproduce(
     Raises:
         UsageError: the request cannot be met.
     """
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else 120)
     example = find(name)
     if steps is not None and steps < 1:
         raise UsageError(f"--steps must be at least 1, got {steps}.")
@@ -308,7 +309,7 @@ def _heading(console: Console, text: str) -> None:
 def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="italic")
     for column in columns:
-        table.add_column(Text(column))
+        table.add_column(Text(column), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
