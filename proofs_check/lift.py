@@ -43,7 +43,7 @@ _SEARCH = tuple(range(2, 50)) + tuple(range(50, 2100, 25)) + (4096,)
 #: A step after all that happens early.
 _LATE = 10**7
 #: A run beside the rule goes past the branches in t, but no further than this.
-_LONGEST = 600
+_LONGEST = 4200
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ Never imports torch.  Table of contents:
 ``rules``           the rules as the papers write them
 ``sources``         the papers
 ``catalogue``       every claim, by id
-``bias_correction`` ``step_size`` ``weight_decay`` ``amsgrad``  the claims
+``roles``           what the parts of a rule are: moments, denominator
+``lemmas``          facts about powers, each with the steps that prove it
+``bias_correction`` ``windows`` ``estimates`` ``step_size`` ``scale`` ``weight_decay`` ``amsgrad``
+                    and ``faithful`` (is the code the paper?): the claims
 ==================  ==========================================================
 """
 
