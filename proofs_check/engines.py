@@ -49,6 +49,8 @@ _TRIED: dict[str, tuple[Fraction, ...]] = {
 }
 #: Points tried per goal: a deterministic budget.
 MAX_POINTS = 400
+#: Points at which a proof is held against exact arithmetic.
+EXAMINED = 8
 #: What an undecided answer's reason begins with.
 REASONS = (
     "budget",
@@ -60,26 +62,36 @@ REASONS = (
 )
 
 
-def decide(goal: Goal) -> Answer:
-    """Return what the engines find out about a goal; never raises for a failing engine."""
+def consult(goal: Goal) -> Answer:
+    """Return what the first engine that knows says of a goal, or why none does; it is not checked."""
     reasons = []
     for engine in (_by_reading, *_ENGINES.get(type(goal), ())):
         try:
             answer = engine(goal)
-            problem = doubt(goal, answer) if answer else ""
         except Exception as error:
             reasons.append(reason_of(error, engine.__name__.removeprefix("_by_")))
             continue
-        if problem:
-            return Answer(Verdict.UNDECIDED, reason=problem)
         if answer and answer.verdict in (Verdict.PROVED, Verdict.REFUTED):
             return answer
         if answer:
             reasons.append(answer.reason)
         if answer and engine is _by_reading:
             break
-    told = "; ".join(dict.fromkeys(reasons)) or "incompleteness: no engine knows"
-    return Answer(Verdict.UNDECIDED, reason=told)
+    return _undecided("; ".join(dict.fromkeys(reasons)) or "incompleteness: no engine knows")
+
+
+def decide(goal: Goal, consult: Callable[[Goal], Answer] = consult) -> Answer:
+    """Consult the engines and hold what they say against exact arithmetic; never raises."""
+    try:
+        answer = consult(goal)
+        problem = doubt(goal, answer)
+    except Exception as error:
+        problem = reason_of(error, "engines")
+    return _undecided(problem) if problem else answer
+
+
+def _undecided(reason: str) -> Answer:
+    return Answer(Verdict.UNDECIDED, reason=reason)
 
 
 def follows(relation: Any, given: tuple[Any, ...], domains: Mapping[str, str]) -> bool:
@@ -130,6 +142,9 @@ def _facts(of: Any) -> frozenset[tuple[str, bool]]:
 
 def _by_reading(goal: Goal) -> Answer | None:
     """Stop at a goal that SymPy decided, or may have changed, while it was written down."""
+    if type(goal) not in _ENGINES:
+        reason = f"unsupported operation: no engine takes a {type(goal).__name__}"
+        return _undecided(reason)
     parts, domains, problem = _parts(goal), domains_of(goal), ""
     if sp.false in parts or (sp.true in parts[:1] and not isinstance(goal, Analysis)):
         problem = "SymPy decided it while it was written down; write it unevaluated"
@@ -140,7 +155,7 @@ def _by_reading(goal: Goal) -> Answer | None:
         elif not _facts(symbol) <= _facts(domain):
             problem = f"SymPy assumes more of {symbol} than its domain, which is {domain}, says"
     if problem:
-        return Answer(Verdict.UNDECIDED, reason=f"unsupported operation: {problem}")
+        return _undecided(f"unsupported operation: {problem}")
     return None
 
 
@@ -150,7 +165,7 @@ def _by_reading(goal: Goal) -> Answer | None:
 def _by_identity(goal: Identity) -> Answer | None:
     if Checker(domains_of(goal)).equal(*_parts(goal)):
         return Answer(Verdict.PROVED, Level.EXACT, "identity")
-    return Answer(Verdict.UNDECIDED, reason="incompleteness: the difference does not cancel")
+    return _undecided("incompleteness: the difference does not cancel")
 
 
 def _by_certificate(goal: Holds) -> Answer | None:
@@ -230,7 +245,7 @@ def _by_factors(goal: Holds) -> Answer | None:
              for f in (relation.lhs.args if relation.lhs.is_Mul else (relation.lhs,))]  # fmt: skip
     if bases == [relation.lhs]:
         return None
-    parts = [decide(Holds(sym.gt(b, 0), goal.given, goal.domains, goal.shift)) for b in bases]
+    parts = [consult(Holds(sym.gt(b, 0), goal.given, goal.domains, goal.shift)) for b in bases]
     if all(p.verdict is Verdict.PROVED for p in parts):
         return Answer(Verdict.PROVED, Level.weakest(p.level or Level.SAMPLED for p in parts), "factors")
     return None
@@ -250,7 +265,7 @@ def _by_z3(goal: Holds) -> Answer | None:
         if confirmed is not None:
             return confirmed
         outcome = "incompleteness: z3's counterexample was not confirmed exactly"
-    return Answer(Verdict.UNDECIDED, reason=outcome)
+    return _undecided(outcome)
 
 
 # -- points ----------------------------------------------------------------------------------------
@@ -356,7 +371,7 @@ class Examined:
     fails_at: Point | None = None
 
 
-def examine(goal: Identity | Holds, enough: int = 3) -> Examined:
+def examine(goal: Identity | Holds, enough: int = EXAMINED) -> Examined:
     """Look for points of the goal, up to ``enough``, or for one at which it fails.
 
     None at all, of `MAX_POINTS` and of z3's suggestion: for all that is known the goal says nothing.
@@ -445,7 +460,7 @@ def _by_evaluation(goal: Ground) -> Answer | None:
     if told is False:
         by = f"difference in [{float(lo):.6g}, {float(hi):.6g}]"
         return Answer(Verdict.REFUTED, level, "evaluation", witness=Witness({}, by))
-    return Answer(Verdict.UNDECIDED, reason="incompleteness: the enclosure does not decide")
+    return _undecided("incompleteness: the enclosure does not decide")
 
 
 # -- computer algebra ------------------------------------------------------------------------------
@@ -455,7 +470,7 @@ def _by_sympy(goal: Analysis) -> Answer | None:
     """Let SymPy work out a limit, sum or integral; the difference must vanish identically."""
     found = goal.lhs.doit()
     if found.has(sp.Limit, sp.Sum, sp.Integral, sp.Piecewise):
-        return Answer(Verdict.UNDECIDED, reason=f"incompleteness: SymPy leaves {found}")
+        return _undecided(f"incompleteness: SymPy leaves {found}")
     if sp.simplify(found - goal.rhs) == 0:
         return Answer(Verdict.PROVED, Level.CAS, "sympy")
     domains = domains_of(goal)
@@ -466,7 +481,7 @@ def _by_sympy(goal: Analysis) -> Answer | None:
     if numeric.is_number and abs(sp.N(numeric, 30)) > sp.Rational(1, 10**6):
         witness = Witness({s.name: v for s, v in point.items()}, str(numeric))
         return Answer(Verdict.REFUTED, Level.CAS, "sympy", witness=witness)
-    return Answer(Verdict.UNDECIDED, reason="incompleteness: SymPy does not simplify the difference")
+    return _undecided("incompleteness: SymPy does not simplify the difference")
 
 
 _ENGINES: dict[type, tuple[Callable[[Any], Answer | None], ...]] = {

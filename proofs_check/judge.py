@@ -102,11 +102,11 @@ class Judge:
     """Judges claims, remembering what it found for equal rules.
 
     Args:
-        decide: asks the engines about a goal.
+        decide: what the engines say of a goal; it need not be true.
         device: where the real optimizers run.
     """
 
-    decide: Decide = engines.decide
+    decide: Decide = engines.consult
     device: str = "cpu"
     _known: dict[tuple[object, ...], _OnRule] = field(default_factory=dict)
 
@@ -185,13 +185,7 @@ class Judge:
         return self._known[key]
 
     def _ask(self, goal: Goal) -> Answer:
-        """Ask the engines, and believe nothing that exact arithmetic does not bear out."""
-        try:
-            answer = self.decide(goal)
-            problem = engines.doubt(goal, answer)
-        except Exception as error:
-            answer, problem = Answer(Verdict.UNDECIDED), engines.reason_of(error, "decide")
-        return Answer(Verdict.UNDECIDED, reason=problem) if problem else answer
+        return engines.decide(goal, self.decide)
 
     def _decide(self, case: Case, rule: Rule) -> _OnRule:
         answers = tuple(self._ask(step.goal) for step in case.steps)

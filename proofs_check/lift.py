@@ -141,14 +141,16 @@ def _alike(own: Numbers, others: list[Numbers], run: Callable[[Numbers], OneStep
         if alike == len(VALUE_SETS):
             break
     if not alike:
-        raise LiftError(_NO_OTHERS)
+        raise _no_others(mine.branches)
     return mine
 
 
-_NO_OTHERS = (
-    "no other numbers for the hyper-parameters were found that the constructor accepts and that take "
-    "the same branches, so a lost symbol would not show"
-)
+def _no_others(branches: Iterable[tuple[sp.Basic, bool]]) -> LiftError:
+    told = ", ".join(str(_told(*branch)) for branch in branches) or "none"
+    return LiftError(
+        "no other numbers for the hyper-parameters were found that the constructor accepts and that "
+        f"take the same branches ({told}), so a lost symbol would not show"
+    )
 
 
 def _agree(runs: Sequence[OneStep], what: str) -> None:
@@ -222,7 +224,7 @@ class _Paths:
             self._visit(0, step)
         self.sets += [n for n in self._others if self.assumed(n)][: len(VALUE_SETS)]
         if len(self.sets) < 2:
-            raise LiftError(_NO_OTHERS)
+            raise _no_others(self.decided.items())
         for index in range(1, len(self.sets)):
             for step in _FEWER:
                 self._visit(index, step)
@@ -407,15 +409,21 @@ def _fits(formula: sp.Expr, first: sp.Expr) -> bool:
 
 
 def source_of(cls: type) -> str:
-    """Return the source of the module that defines a class, or of the class alone.
+    """Return the source that a class is bound to: its module's, else its functions', else its code.
 
-    Raises:
-        LiftError: neither can be read.
+    A class made in a notebook has functions with a source, but no module with one.
     """
-    for thing in (inspect.getmodule(cls), cls):
-        try:
-            if thing is not None:
-                return inspect.getsource(thing)
-        except (OSError, TypeError):
-            continue
-    raise LiftError(f"the source of {cls.__qualname__} cannot be read")
+    module = inspect.getmodule(cls)
+    try:
+        return inspect.getsource(module if module is not None else cls)
+    except (OSError, TypeError):
+        pass
+    parts = []
+    for value in vars(cls).values():
+        function = inspect.unwrap(value) if callable(value) else None
+        if inspect.isfunction(function):
+            try:
+                parts.append(inspect.getsource(function))
+            except (OSError, TypeError):
+                parts.append(function.__code__.co_code.hex())
+    return "\n".join(parts)

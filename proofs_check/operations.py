@@ -138,7 +138,7 @@ FACTORIES: dict[str, Callable[..., Formula]] = {
 METADATA = frozenset(
     """
     is_complex is_floating_point numel nelement size dim ndimension stride is_contiguous
-    is_same_size get_device element_size is_inference is_tensor is_neg is_conj is_signed __len__
+    is_same_size get_device element_size is_inference is_tensor device is_neg is_conj is_signed __len__
     __hash__ is_grad_enabled set_grad_enabled _set_grad_enabled can_cast promote_types
     result_type get_default_dtype _record_function_enter_new _record_function_enter
     _record_function_exit

@@ -188,13 +188,24 @@ def _shown(shapes: Sequence[tuple[int, ...]], dtype: torch.dtype) -> str:
 def _numbers(
     optimizer: torch.optim.Optimizer, param: Any, rule: Rule, chosen: list[int]
 ) -> dict[str, list[float]]:
-    """Return what the rule speaks of, at some coordinates; a state of one number is for all."""
+    """Return what the rule speaks of, at some coordinates; a state of one number is for all.
+
+    Raises:
+        LiftError: the state of this parameter is not what the rule speaks of.
+    """
     state = optimizer.state[param] if rule.initial else {}
-    values = {"x": param.detach(), **{n: state[n] for n in rule.initial}}
-    flat = {
-        n: torch.as_tensor(v, dtype=torch.float64, device="cpu").flatten() for n, v in values.items()
-    }
-    return {n: v.expand(param.numel())[chosen].tolist() for n, v in flat.items()}
+    try:
+        values = {"x": param.detach(), **{n: state[n] for n in rule.initial}}
+        flat = {
+            n: torch.as_tensor(v, dtype=torch.float64, device="cpu").flatten().expand(param.numel())
+            for n, v in values.items()
+        }
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise LiftError(
+            f"{type(optimizer).__name__} keeps another state for a parameter of "
+            f"{_shown([tuple(param.shape)], param.dtype)}: {type(error).__name__}: {error}"
+        ) from error
+    return {n: v[chosen].tolist() for n, v in flat.items()}
 
 
 def _compare(

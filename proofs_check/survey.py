@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
+from math import isfinite
 from typing import Any
 
 import torch
@@ -171,13 +172,15 @@ def survey(recipe: Recipe, numbers: Numbers) -> Kept:
         group = {GROUP + n: v for n, v in bench.group.items() if is_number(v)}
         history.append({n: plain_number(v) for n, v in (bench.entries() | group).items()})
     for now in history:
+        if infinite := [n for n, v in now.items() if not isfinite(v) and not n.startswith(GROUP)]:
+            raise LiftError(f"{bench.name} keeps {infinite[0]!r}, which is no finite number")
         if now.keys() != history[0].keys():
             new = min(now.keys() ^ history[0].keys())
             raise LiftError(f"{bench.name} does not keep its state entry {new!r} at every step")
     counters = {
         name: int(start) - 1
         for name, start in history[0].items()
-        if start == int(start) and [h[name] for h in history] == [start + k for k in range(4)]
+        if start.is_integer() and [h[name] for h in history] == [start + k for k in range(4)]
     }
     bench.counted = tuple(n.removeprefix(GROUP) for n in counters if n.startswith(GROUP))
     for k in range(4):

@@ -237,9 +237,9 @@ VALUES = {
     "x": "0 1 -1 1/2 -2 3", "y": "0 1 -1 2/3 -3 2", "s": "0 1 -1 -2 1/3", "a": "0 1 1/2 2",
     "p": "1 1/2 3", "q": "1 2 1/3", "b": "0 1/2 3/4", "c": "0 1/3 9/10", "t": "1 2 3", "k": "1 2",
 }  # fmt: skip
-POINTS = st.fixed_dictionaries(
-    {n: st.sampled_from([Fraction(v) for v in told.split()]) for n, told in VALUES.items()}
-)
+POINTS = st.fixed_dictionaries({
+    n: st.sampled_from([Fraction(v) for v in told.split()]) for n, told in VALUES.items()
+})
 LEAVES = st.sampled_from([x, y, s, a, p, q, b, c, t, R(1, 2), sp.Integer(2), sp.Integer(-1),
                           b**t, b ** (t - 1), c ** (2 * t), x**t, b ** (k - t), x ** (2 * k),
                           p**x, a ** (x - 1), a ** (2 * x + t)])  # fmt: skip

@@ -127,6 +127,7 @@ def quotient(rule: Rule) -> Quotient | None:
         numerator = 1 / (1 - m.beta**sym.t) if corrected else sp.Integer(1)
         denominator = _tidy(-sym.alpha * numerator / slope)
         free = not denominator.has(m.beta) or m.beta in _shared(rule)
+        free = free and not denominator.has(sym.alpha, sym.lambda_)  # a D that hides the decay
         if free and same(rule, formula, kept - sym.alpha * m.new * numerator / denominator):
             return Quotient(corrected, denominator, kept)
     return None

@@ -47,8 +47,11 @@ def first_step_sign(rule: Rule) -> Case | None:
     q = adam_like(rule)
     if q is None:
         return None
-    return Case(runs=Runs(lambda run, p: abs(last_move(run, p) - p["alpha"]),
-                          grid(g1="1 2", alpha="1", eps="0 1 1/2")))  # fmt: skip
+
+    def excess(run: Run, p: Point) -> Interval:
+        return abs(run(p, [p["g1"]], ZERO).x[1] + p["alpha"])  # every g1 below is > 0
+
+    return Case(runs=Runs(excess, grid(g1="1 2", alpha="1", eps="0 1 1/2")))
 
 
 @claim("first-step-exact", family=FAMILY, source=HERE,
@@ -58,7 +61,7 @@ def first_step_sign(rule: Rule) -> Case | None:
 def first_step_exact(rule: Rule) -> Case | None:
     """The rule at t = 1; the corrections cancel."""
     q = adam_like(rule)
-    if q is None:
+    if q is None or sp.diff(q.denominator, eps) != 1:  # another ε would be another step
         return None
     g1, first = symbol("g1"), rule.unrolled(1)["x"]
     move = first - q.kept
@@ -69,8 +72,8 @@ def first_step_exact(rule: Rule) -> Case | None:
               Holds(gt(1, sp.Abs(g1) / (sp.Abs(g1) + eps)), (), {"eps": "positive"}),
               "so never α exactly")),
         control=Identity(move, -alpha * g1 / sp.sqrt(g1**2 + eps)),
-        runs=Runs(lambda run, p: abs(last_move(run, p) - p["alpha"] * abs(p["g1"])
-                                     / (abs(p["g1"]) + p["eps"])),
+        runs=Runs(lambda run, p: abs(run(p, [p["g1"]], ZERO).x[1]
+                                     + p["alpha"] * p["g1"] / (abs(p["g1"]) + p["eps"])),
                   grid(g1="1 -2 1/2", alpha="1", eps="0 1")),
     )  # fmt: skip
 

@@ -101,7 +101,6 @@ def reproduce(
     name: str,
     *,
     steps: int | None = None,
-    seeds: int | None = None,
     plot: Path | None = None,
     device: str = "cpu",
     as_json: bool = False,
@@ -112,7 +111,6 @@ def reproduce(
     Args:
         name: its id.
         steps: length of the float runs; by default long enough to see what is claimed.
-        seeds: refused by counterexamples in which nothing is random.
         plot: draw iterate and average regret to this file.
         device: where the real optimizers run; the long runs are on the CPU.
         as_json: print one JSON object instead of tables.
@@ -128,8 +126,6 @@ def reproduce(
     example = find(name)
     if steps is not None and steps < 1:
         raise UsageError(f"--steps must be at least 1, got {steps}.")
-    if seeds is not None:
-        raise UsageError(f"Nothing is random in {example.id}: leave out --seeds.")
     if plot is not None:
         _check_path(plot)
     check_device(device)
