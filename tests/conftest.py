@@ -58,9 +58,5 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     ran = reporter is None or any(reporter.stats.get(kind) for kind in ("passed", "xfailed"))
-    if (
-        session.exitstatus == pytest.ExitCode.OK
-        and not ran
-        and not session.config.option.collectonly
-    ):
+    if session.exitstatus == pytest.ExitCode.OK and not ran and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
