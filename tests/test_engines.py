@@ -521,7 +521,8 @@ def test_points_are_in_their_domains_and_not_too_many() -> None:
         assert all(engines._in_domain(at[n], domains[n]) for at in seen for n in names)
 
 
-NUMBERS_AT = {"x": "-2 -1 0 1/2 3", "y": "-1 0 1 2/3", "u": "0 1 5", "p": "1/3 1 4", "beta1": "0 1/4 9/10",
+NUMBERS_AT = {"x": "-2 -1 0 1/2 3", "y": "-1 0 1 2/3", "u": "0 1 5", "p": "1/3 1 4",
+              "beta1": "0 1/4 9/10",
               "t": "1 2 3 7"}  # fmt: skip
 AT = st.fixed_dictionaries({
     n: st.sampled_from([F(f) for f in told.split()]) for n, told in NUMBERS_AT.items()
