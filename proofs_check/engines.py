@@ -401,8 +401,15 @@ def doubt(goal: Goal, answer: Answer) -> str:
     """
     if answer.verdict is Verdict.REFUTED and answer.witness is None:
         return f"engines disagree: {answer.engine or 'an engine'} refutes it at no point"
-    if not isinstance(goal, Identity | Holds):
+    if answer.verdict is Verdict.UNDECIDED:
         return ""
+    if isinstance(goal, Analysis):
+        alone = answer.level in (Level.CAS, Level.SAMPLED, None)
+        return "" if alone else f"engines disagree: SymPy alone is not of level {answer.level}"
+    if isinstance(goal, Ground):
+        told = _by_evaluation(goal)
+        agrees = told.verdict is answer.verdict
+        return "" if agrees else f"engines disagree: {answer.verdict}, yet {told.verdict} by evaluation"
     if answer.verdict is Verdict.PROVED:
         seen = examine(goal)
         if seen.fails_at is not None:
@@ -427,19 +434,24 @@ def _in_domain(number: Fraction, domain: str) -> bool:
 def points(names: tuple[str, ...], domains: Mapping[str, str]) -> Iterator[dict[str, Fraction]]:
     """Yield points of the domains, the plain ones first, at most `MAX_POINTS`."""
     choices = [_TRIED[domains.get(n, "real")] for n in names]
-    ranked = (
-        sorted(itertools.product(*(range(len(c)) for c in choices)), key=lambda i: (sum(i), i))
-        if len(names) <= 5
-        else zip(*(itertools.cycle(range(len(c))) for c in choices), strict=False)
-    )
-    for index in itertools.islice(ranked, MAX_POINTS):
+    for index in _ranked(*map(len, choices)):
         yield {n: c[i] for n, c, i in zip(names, choices, index, strict=True)}
+
+
+@cache
+def _ranked(*sizes: int) -> tuple[tuple[int, ...], ...]:
+    """Return which of the values to take: of few names all ways, small indices first."""
+    ranges = [range(size) for size in sizes]
+    ways: Iterable[tuple[int, ...]] = zip(*map(itertools.cycle, ranges), strict=False)
+    if len(sizes) <= 5:
+        ways = sorted(itertools.product(*ranges), key=lambda index: (sum(index), index))
+    return tuple(itertools.islice(ways, MAX_POINTS))
 
 
 # -- numbers ---------------------------------------------------------------------------------------
 
 
-def _by_evaluation(goal: Ground) -> Answer | None:
+def _by_evaluation(goal: Ground) -> Answer:
     relation, level = goal.relation, Level.INTERVAL
     compare(type(relation), 0, 0)
     if relation.free_symbols:

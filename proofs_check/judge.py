@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 
 import sympy as sp
 
@@ -125,14 +126,15 @@ class Judge:
 
     def finding(self, claim: Claim, subject: Subject | None) -> Finding:
         """Judge one claim for one subject (None: a claim about mathematics alone)."""
-        start, code = time.perf_counter(), ""
+        start, code, stage = time.perf_counter(), "", "not lifted"
         try:
-            found = self._judge(claim, subject)
             code = subject.code_hash if subject else ""
+            stage = "claim error"
+            found = self._judge(claim, subject)
         except LiftError as error:
             found = _undecided(f"not lifted: {error}")
         except Exception as error:
-            found = _undecided(f"claim error: {type(error).__name__}: {error}")
+            found = _undecided(f"{stage}: {type(error).__name__}: {error}")
         return replace(
             found,
             claim=claim.id,
@@ -197,9 +199,8 @@ class Judge:
             return _OnRule(True, answers, problem=problem)
         if found.witness is not None:
             return replace(found, answers=answers)
-        if not all_proved:
-            # what stopped the derivation says more than that no run was defined
-            problem = problem if problem and not case.runs else _first_problem(case, answers)
+        if not all_proved and not (problem and case.statement):
+            problem = _first_problem(case, answers)  # says more than that no run is defined
         problem = problem or self._trust(case)
         return _OnRule(True, answers, problem=problem, proved=not problem)
 
@@ -271,6 +272,7 @@ def _undecided(reason: str, witness: Witness | None = None, answers: tuple[Answe
     return Finding("", "", Verdict.UNDECIDED, reason=reason, witness=witness, answers=answers)
 
 
+@cache
 def _other_branch(rule: Rule) -> str:
     """Return why a proof for the rule says nothing of the code elsewhere, or nothing.
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sympy as sp
 import z3
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adamproof.proofs_check import engines, smt
@@ -197,7 +197,7 @@ OPEN: dict[str, tuple[Goal, str]] = {
     ),
     "a root below 0": (Ground(gt(1, S(1 - S(2)))), "engine failure: evaluation: ValueError"),
     "SymPy does not know": (
-        Analysis(sp.Integral(sp.sin(sp.exp(x) ** x), (x, 0, 1)), sp.Integer(0)),
+        Analysis(sp.Limit(sp.Function("f")(x), x, 0), sp.Integer(0)),
         "incompleteness: SymPy leaves",
     ),
     "SymPy decided": (Holds(sp.Ge(x**2, 0)), "unsupported operation: SymPy decided"),
@@ -570,6 +570,7 @@ GIVEN = st.lists(st.builds(lambda f, g: ge(f, g), TERMS, TERMS), max_size=2)
 RELATIONS = st.builds(lambda r, f, g: r(f, g), st.sampled_from([ge, gt, le, lt, eq, ne]), TERMS, TERMS)
 
 
+@settings(max_examples=40)
 @given(st.one_of(RELATIONS, st.builds(lambda f, g: ge(f, f - g**2), TERMS, TERMS)), GIVEN,
        st.lists(AT, min_size=5, max_size=5))  # fmt: skip
 def test_what_the_engines_prove_holds(relation: Any, told: list[Any], at: list[Any]) -> None:

@@ -185,10 +185,34 @@ def amsgrad_rate_sqrt_schedule(rule: Rule) -> Case | None:
 @claim("adam-gamma-indefinite", family=FAMILY, source=RKK18("section 3, eq. (2)"),
        says="Γ_t = D_t/α_t − D_{t−1}/α_{t−1} is never negative, as the convergence proof of Adam needs.",
        statement="√t·D_t − √(t−1)·D_{t−1} ≥ 0 for every gradient sequence (α_t = α/√t).",
-       repaired_by="amsgrad-rate-sqrt-schedule")  # fmt: skip
+       repaired_by="adam-gamma-condition")  # fmt: skip
 def adam_gamma_indefinite(rule: Rule) -> Case | None:
     """False for Adam: a large gradient, then small ones.  AMSGrad is the repair."""
     q = quotient(rule)
     if q is None or second_moment(rule) is None:
         return None
     return _case(rule, q, _with_schedule(rule, q), _TOO_FAST, schedule=True)
+
+
+@claim("adam-gamma-condition", family=FAMILY, source=HERE,
+       says="When Adam's Γ_t is not negative.",
+       statement="At ε = 0 and α_t = α/√t, Γ_t ≥ 0 iff t·D_t² ≥ (t−1)·D_{t−1}² with D_t² = v̂_t (v_t "
+                 "where nothing is corrected); AMSGrad makes it so for every gradient sequence.",
+       hypotheses="ε = 0.")  # fmt: skip
+def adam_gamma_condition(rule: Rule) -> Case | None:
+    """The root keeps the order, both ways."""
+    q, v = quotient(rule), second_moment(rule)
+    if q is None or v is None or not q.denominator.has(v.new):
+        return None
+    square = q.denominator.subs(eps, 0) ** 2
+    told = v.new / (1 - beta2**t) if q.denominator.has(beta2) else v.new
+    a, b = symbol("a", "nonnegative"), symbol("b", "nonnegative")
+    signs = {"a": "nonnegative", "b": "nonnegative"}
+    roots = ge(sp.sqrt(a), sp.sqrt(b))
+    return Case(
+        (Step("D_t² at ε = 0", Identity(square, told, {v.new.name: "nonnegative"}), "the rule's own D"),
+         Step("a ≥ b gives √a ≥ √b", Holds(roots, (ge(a, b),), signs),
+              "a = t·D_t², b = (t−1)·D_(t−1)²: if"),
+         Step("√a ≥ √b gives a ≥ b", Holds(ge(a, b), (roots,), signs), "only if")),
+        control=Holds(roots, (), signs),
+    )  # fmt: skip

@@ -216,8 +216,8 @@ class Checker:
         for mono, coeff in num.items():
             extra, kept = Ratio(ONE), []
             for gen, exponent in mono:
-                square = self._square_of(gen)
-                if square is None or exponent in (0, 1):
+                square = None if exponent in (0, 1) else self._square_of(gen)
+                if square is None:
                     kept.append((gen, exponent))
                     continue
                 if exponent % 2:
@@ -289,8 +289,9 @@ class Checker:
             coeff, rest = term.as_coeff_Mul()
             if rest.is_Rational:
                 out = self._mul(out, self._pow(base, term))
-            elif coeff.q == 1:
-                gen = self._generator("power", self._key(self.ratio(base)), str(rest))
+            elif coeff.is_Rational and coeff.q == 1:
+                power = self._key(self.ratio(rest))
+                gen = self._generator("power", self._key(self.ratio(base)), power)
                 out = self._mul(out, self._int_pow(gen, coeff.p))
             else:
                 raise Unsupported(f"exponent {exponent}")
