@@ -187,6 +187,7 @@ def _solvers() -> Iterator[z3.Solver]:
     for make in (lambda: z3.Tactic("qfnra-nlsat").solver(), z3.Solver):
         solver = make()
         solver.set("rlimit", RLIMIT)
+        solver.set("ctrl_c", False)  # Ctrl-C is Python's: z3 would only answer "unknown"
         yield solver
 
 
@@ -247,6 +248,7 @@ def model(
         return None
     solver = z3.Solver()
     solver.set("rlimit", RLIMIT)
+    solver.set("ctrl_c", False)
     solver.add(*translation.conditions, *relations)
     return _values(solver.model(), translation.symbols) if solver.check() == z3.sat else None
 

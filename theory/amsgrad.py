@@ -208,6 +208,14 @@ def adam_gamma_condition(rule: Rule) -> Case | None:
     told = v.new / (1 - beta2**t) if q.denominator.has(beta2) else v.new
     a, b = symbol("a", "nonnegative"), symbol("b", "nonnegative")
     signs = {"a": "nonnegative", "b": "nonnegative"}
+
+    def excess(run: Run, p: Point) -> Interval:
+        base = {**rule.fill(p), "alpha": Fraction(1), "lambda_": Fraction(0), "eps": Fraction(0)}
+        trace = run(base, [p["g1"], p["g2"]], Fraction(0))
+        factor = 1 - base[beta2.name] ** 2 if q.denominator.has(beta2) else Fraction(1)
+        seen = observed(rule, q, base, trace, 2)
+        return abs(seen * seen - trace.state[v.name][2] / factor)
+
     roots = ge(sp.sqrt(a), sp.sqrt(b))
     return Case(
         (Step("D_t² at ε = 0", Identity(square, told, {v.new.name: "nonnegative"}), "the rule's own D"),
@@ -215,4 +223,5 @@ def adam_gamma_condition(rule: Rule) -> Case | None:
               "a = t·D_t², b = (t−1)·D_(t−1)²: if"),
          Step("√a ≥ √b gives a ≥ b", Holds(ge(a, b), (roots,), signs), "only if")),
         control=Holds(roots, (), signs),
+        runs=Runs(excess, SPIKES),
     )  # fmt: skip
