@@ -7,6 +7,9 @@ The only place that sees both sides, theory/ and optimizers/.  Table of contents
 ``shadow``       the torch function mode that does the same for tensors
 ``operations``   what each torch operation means
 ``build``        constructing an optimizer with symbolic or plain hyper-parameters
+``survey``       what an optimizer keeps and how it steps, before it is lifted
+``runs``         one instrumented step: symbols in, formulas out
+``hidden``       state kept where the optimizer's state is not
 ``lift``         reads the update rule out of a running optimizer
 ``subjects``     what is judged: the papers' rules, torch.optim, ours, a user's class
 ``engines``      identity checker, sign certificates, z3, Arb, SymPy: one thin function each

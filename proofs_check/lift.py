@@ -210,8 +210,6 @@ class _Paths:
         self.decided: dict[sp.Basic, bool] = {}
         #: path -> the conditions that the others leave open
         self.when: dict[Path, tuple[sp.Basic, ...]] = {}
-        #: whether some condition is met one way only because the first step is never lifted so
-        self.first_is_apart = False
         self._tried: set[tuple[int, int]] = set()
 
     def explore(self) -> None:
@@ -299,14 +297,12 @@ class _Paths:
                 yield told
                 continue
             before = tuple(_told(*branch) for branch in path[:i])
-            if _certain(told, before):
-                continue
+            # at t = 1 the fresh state decides: a regime that does not give its step is kept off it
             if not _certain(told, (*before, sp.Ge(sym.t, 2))):
                 raise LiftError(
                     f"the code branches on {told}, and no step up to {_SEARCH[-1]} was found that "
                     "takes the other side"
                 )
-            self.first_is_apart = True
 
     def runs(self) -> list[OneStep]:
         """Return every run."""
@@ -353,11 +349,9 @@ def _assemble(recipe: Recipe, kept: Kept, paths: _Paths, fresh: OneStep) -> Rule
     at_first = {c.xreplace({sym.t: sp.Integer(1)}) for c in paths.on_t()}
     assumes = [_told(c, outcome) for c, outcome in paths.decided.items() if c not in at_first]
     first = {n: fresh.new[n].xreplace({sym.symbol("g1"): sym.g}) for n in (*kept.names, "x")}
-    initial = None
-    if not paths.first_is_apart:
-        own = paths.sets[0].values
-        at_one = (r for r in regimes if all(_comes_out(c, own, 1) for c in r.when))
-        initial = next((_initial(r, kept, first) for r in at_one), None)
+    own = paths.sets[0].values
+    at_one = (r for r in regimes if all(_comes_out(c, own, 1) for c in r.when))
+    initial = next((_initial(r, kept, first) for r in at_one), None)
     if initial is None:
         late = (Regime(r.new, (*r.when, sym.t > 1)) for r in regimes)
         regimes = [Regime(first, (sp.Eq(sym.t, 1),)), *late]

@@ -150,10 +150,8 @@ def _constructed(recipe: Recipe, kept: Kept, numbers: Numbers) -> tuple[Shadow, 
 
 def _stepped(bench: Bench, shadow: Shadow, *, first: bool = False) -> Record:
     before = reachable(bench.optimizer)
-    with recording() as record:
-        with shadow:
-            take_step(bench.optimizer)
-        shadow.settle()
+    with recording() as record, shadow:
+        take_step(bench.optimizer)
     bench.check_outside(before, reachable(bench.optimizer), first=first)
     return record
 

@@ -6,10 +6,10 @@ without a formula.  Below it a `TorchDispatchMode` sees what reaches torch's ker
 (scripted code, disabled torch functions), and stops the lift.
 
 Every tensor has one element, so a formula belongs to a place in memory; views share it.  Beside the
-formula stands the number that was there.  A place whose number is another one when it is read, or at
-the end of the step, was written by something that neither mode saw: NumPy, another thread.  And the
-numbers themselves go through the table's formula, so that an operation that does not do what its name
-says stops the lift too.
+formula stands the number that was there.  A place whose number is another one when it is read, by an
+operation or at the end, was written by something that neither mode saw: NumPy, another thread.  And
+the numbers themselves go through the table's formula, so that an operation that does not do what its
+name says stops the lift too.
 """
 
 from __future__ import annotations
@@ -167,17 +167,6 @@ class Shadow(TorchFunctionMode):
         if number_of(tensor) != place.number:
             stop(what, "meets a tensor that an operation that the lifter did not see has changed")
         return place
-
-    def settle(self) -> None:
-        """Look at every number once more, after the step.
-
-        Raises:
-            LiftError: one was changed by something that the mode did not see.
-        """
-        for place in self._at.values():
-            if place.formula != UNWRITTEN and number_of(place.memory) != place.number:
-                stop("the step", f"changes the tensor that holds {place.formula} by an operation "
-                                 "that the lifter did not see")  # fmt: skip
 
     def _operand(self, value: Any, what: str) -> _Operand:
         if isinstance(value, torch.Tensor):

@@ -74,6 +74,18 @@ def other_option_rounded(self, p, g, s, lr, group):
     p.add_(g, alpha=-lr * float(f"{group['momentum']:.0f}"))
 
 
+@stops(MOVED, here=False)
+def lost_in_the_first_step(self, p, g, s, lr, group):
+    p.add_(g, alpha=-lr if s else -bound_sqrt(lr))
+    s["seen"] = True
+
+
+@stops(MOVED, here=False)
+def lost_after_the_first_step(self, p, g, s, lr, group):
+    p.add_(g, alpha=-bound_sqrt(lr) if s else -lr)
+    s["seen"] = True
+
+
 # -- branches on t, and counting it -----------------------------------------------------------------
 
 
@@ -236,8 +248,8 @@ def swallowed_by_keywords(self, p, g, s, lr, group):
 @lifts()
 def errors_of_torch_are_the_optimizer_s(self, p, g, s, lr, group):
     try:
-        g = torch.add(g, "not a tensor")
-    except TypeError:
+        g = g.view(7)
+    except RuntimeError:
         g = g * 2
     p.add_(g, alpha=-lr)
 
@@ -543,6 +555,11 @@ def _count_by_default(self, p, seen=[0]):  # noqa: B006
     return seen[0]
 
 
+def _count_in(self, p, counter):
+    counter.count += 1
+    return counter.count
+
+
 def _count_on_the_class(self, p):
     type(self).count = getattr(type(self), "count", 0) + 1
     return type(self).count
@@ -604,7 +621,7 @@ for _name, _count, _setup in (
     ("in_a_global_number", _count_globally, None),
     ("in_a_closure", _closure(), None),
     ("in_a_default", _count_by_default, None),
-    ("in_a_partial", functools.partial(_count_by_default, seen=[0]), None),
+    ("in_a_partial", functools.partial(_count_in, counter=_Counter()), None),
     ("on_the_class", _count_on_the_class, None),
 ):
     _counter(_name, _count, _setup)

@@ -19,8 +19,15 @@ DOMAINS = {"a": "nonnegative", "p": "positive", "q": "positive", "b": "unit", "c
            "t": "natural", "k": "natural"}  # fmt: skip
 x, y, z = (symbol(n) for n in "xyz")
 a, p, q, b, c, t, k = (symbol(n, DOMAINS[n]) for n in "apqbctk")
-s = sp.Symbol("s")  # SymPy assumes nothing of it, so that it leaves roots and sizes alone
+# SymPy assumes nothing of these, so that it leaves roots, sizes and signs alone
+s, plain_p = sp.Symbol("s"), sp.Symbol("p")
 R, S, M, F = sp.Rational, sp.sqrt, sp.Max, sp.Abs
+
+
+def hidden(e: Any) -> Any:
+    """The same, in a form that SymPy does not see through."""
+    return (e + 1) ** 2 - sp.expand(e**2) - sp.expand(e) - 1
+
 
 # -- its rules, one by one -------------------------------------------------------------------------
 
@@ -31,6 +38,10 @@ SHOWN: dict[str, tuple[Any, Any]] = {
     "numerator cancels": ((x**2 - 1) / (x - 1), x + 1),
     "sum of quotients": (1 / (x - 1) - 1 / (x + 1), 2 / (x**2 - 1)),
     "quotient of quotients": (1 / (1 + 1 / x), x / (x + 1)),
+    "inverse of a sum with a quotient": (1 / (1 + 1 / (x - 1)), (x - 1) / x),
+    "a quotient and its square": (1 / (x - 1) + (x - 1) ** -2, x / (x - 1) ** 2),
+    "the square and the quotient": (sp.Add((x - 1) ** -2, 1 / (x - 1), evaluate=False),
+                                    x / (x - 1) ** 2),
     "negative powers": (x**-2 * x**3, x),
     "powers of powers": ((x * y) ** 3, x**3 * y**3),
     "large powers": ((2 * x) ** 1001, 2**1001 * x**1001),
@@ -56,7 +67,8 @@ SHOWN: dict[str, tuple[Any, Any]] = {
     "root of a hidden square": (S((x + 1) ** 2 - 2 * x - 1), F(x)),
     "root of a hidden fourth power": (S((x**2 + 1) ** 2 - 2 * x**2 - 1), x**2),
     "root of a common square": (S((x * y) ** 2 + x**2), F(x) * S(y**2 + 1)),
-    "root of numbers": (S(R(8, 9)), 2 * S(2) / 3),
+    "root of numbers": (S(hidden(x) - x + R(8, 9)), 2 * S(2) / 3),
+    "root of a square of numbers": (S(hidden(x) - x + R(25, 49)), R(5, 7)),
     "root of a power": (S(b ** (2 * t)), b**t),
     "root over an unknown factor": (S((x - y) / (x - y) ** 2), S(x - y) / F(x - y)),
     "root of a maximum with 0": (S(M(0, p + 1, evaluate=False)), S(p + 1)),
@@ -95,6 +107,9 @@ FALSE: dict[str, tuple[Any, Any]] = {
     "root of a common square": (S((x * y) ** 2 + x**2), x * S(y**2 + 1)),
     "root of a power": (S(x ** (2 * t)), x**t),
     "root of a quotient": (S(x / (x - y) ** 2), S(x) / (x - y)),
+    "root of numbers": (S(hidden(x) - x + R(8, 9)), 2 * S(2)),
+    "roots of what may be negative": (S(x * y) * S(x * z), x * S(y * z)),
+    "hidden roots of what may be negative": (S(hidden(x * y)) * S(hidden(x * z)), x * S(y * z)),
     "root of a sum": (S(x + y), S(x) + S(y)),
     "size": (F(x), x),
     "size of a power": (F(x ** (2 * t + 1)), x ** (2 * t + 1)),
@@ -104,7 +119,7 @@ FALSE: dict[str, tuple[Any, Any]] = {
     "maximum, 0 dropped": (M(0, x), x),
     "maximum": (M(x, y), M(x, y, 1)),
     "maximum for minimum": (M(x, y), sp.Min(x, y)),
-    "sign scaled": (sp.sign(2 * x), 2 * sp.sign(x)),
+    "sign scaled": (sp.sign(plain_p * x), p * sp.sign(x)),
     "sign of a square": (sp.sign(x) ** 2, sp.Integer(1)),
 }  # fmt: skip
 

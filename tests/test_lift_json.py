@@ -215,7 +215,7 @@ BAD: dict[tuple[str, ...], str] = {
     ("leaky_mine:Leaves",): "the constructor Leaves(lr=0.1) fails: 3",
     ("leaky_mine:Raises",): "Raises.step() fails: RuntimeError: no step",
     ("leaky_mine:Exits",): "Exits.step() fails: SystemExit: goodbye",
-    ("leaky_mine:Silent",): "Silent.step() fails: NotImplementedError",
+    ("leaky_mine:Silent",): "Silent.step() fails: NotImplementedError\n",
     ("leaky_mine:Abstract",): "abstract",
     ("leaky_mine:NoStep",): "has no step() of its own",
     ("leaky_mine:Needs",): "needs the option 'model'",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sympy as sp
 import torch
 
 from adamproof.proofs_check import symbolic
@@ -186,15 +187,22 @@ def test_what_is_reachable_does_not_change_in_torch_s_optimizers() -> None:
 
 
 def test_compiled_code_runs_as_python_during_a_lift_only() -> None:
-    lift(Recipe(ZOO["tensor_compiled"].cls))
-    calls = []
+    leaky.COMPILED.clear()
+    torch.compiler.reset()
+    recipe = Recipe(ZOO["tensor_compiled"].cls)
+    rule = lift(recipe).rule
+    assert leaky.COMPILED == []
+    assert distance(rule, recipe, 3, seed=5) < 1e-9
+    assert leaky.COMPILED
 
-    def backend(graph: Any, inputs: Any) -> Any:
-        calls.append(graph)
-        return graph.forward
 
-    torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
-    assert calls
+def test_the_regime_of_late_steps_is_the_last() -> None:
+    rule = lift(Recipe(ZOO["one_step_of_its_own"].cls)).rule
+    assert [r.when for r in rule.regimes] == [(sp.Eq(sym.t, 377),), (sp.Ne(sym.t, 377),)]
+    rule = lift(Recipe(ZOO["nested"].cls)).rule
+    assert [r.when for r in rule.regimes] == [
+        (sym.t <= 3,), (sym.t > 3, sym.t <= 60), (sym.t > 3, sym.t > 60),
+    ]  # fmt: skip
 
 
 def test_every_word_of_the_zoo_is_used() -> None:

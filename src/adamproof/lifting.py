@@ -74,8 +74,6 @@ def record(subject: Subject, lift: Lift, steps: OneStep | None) -> dict[str, Any
     ]  # fmt: skip
     transition = rule.transition() if steps is None else steps.new
     used = {s for e in transition.values() for s in e.free_symbols}
-    if steps is not None:
-        used |= {s for c, _ in steps.branches for s in c.free_symbols}
     for regime in rule.regimes:
         used |= {s for e in rule.transition(regime).values() for s in e.free_symbols}
         used |= {s for c in regime.when for s in c.free_symbols}
