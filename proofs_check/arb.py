@@ -43,8 +43,7 @@ class Balls:
 
     def power(self, base: arb, exponent: arb) -> arb:
         """Return base**exponent."""
-        whole = exponent.unique_fmpz() if exponent.is_exact() else None
-        return base**exponent if whole is None else base**whole
+        return base**exponent
 
     def maximum(self, values: list[arb]) -> arb:
         """Return the largest value."""

@@ -26,6 +26,7 @@ from ..theory.interval import Interval
 from ..theory.records import (
     Analysis,
     Answer,
+    Every,
     Goal,
     Ground,
     Holds,
@@ -115,6 +116,8 @@ def reason_of(error: Exception, engine: str) -> str:
 def _parts(goal: Goal) -> tuple[Any, ...]:
     if isinstance(goal, Identity | Analysis):
         return (sp.sympify(goal.lhs), sp.sympify(goal.rhs))
+    if isinstance(goal, Every):  # no formula
+        return ()
     return (goal.relation, *(goal.given if isinstance(goal, Holds) else ()))
 
 
@@ -145,6 +148,8 @@ def _by_reading(goal: Goal) -> Answer | None:
     if type(goal) not in _ENGINES:
         reason = f"unsupported operation: no engine takes a {type(goal).__name__}"
         return _undecided(reason)
+    if isinstance(goal, Every):
+        return None
     parts, domains, problem = _parts(goal), domains_of(goal), ""
     if sp.false in parts or (sp.true in parts[:1] and not isinstance(goal, Analysis)):
         problem = "SymPy decided it while it was written down; write it unevaluated"
@@ -198,11 +203,14 @@ def _fresh(goal: Holds) -> dict[str, str]:
         Unsupported: that is not shown.
     """
     checker, out = Checker(domains_of(goal)), dict[str, str]()
+    for x, image in goal.shift.items():
+        if not x.is_Symbol:
+            raise Unsupported(f"the shift of {x} to {image}, which may not reach every value")
     old = {s.name for s in (*_symbols(goal), *goal.shift)}
     for x, image in goal.shift.items():
         refused = Unsupported(f"the shift of {x} to {image}, which may not reach every value")
         new = [s for s in image.free_symbols if s.name not in old]
-        if len(new) != 1 or new[0].name in out or not x.is_Symbol:
+        if len(new) != 1 or new[0].name in out:
             raise refused
         (s,) = new
         out[s.name] = domain = goal.domains.get(s.name, "nonnegative")
@@ -406,8 +414,8 @@ def doubt(goal: Goal, answer: Answer) -> str:
     if isinstance(goal, Analysis):
         alone = answer.level in (Level.CAS, Level.SAMPLED, None)
         return "" if alone else f"engines disagree: SymPy alone is not of level {answer.level}"
-    if isinstance(goal, Ground):
-        told = _by_evaluation(goal)
+    if isinstance(goal, Ground | Every):
+        told = _by_evaluation(goal) if isinstance(goal, Ground) else _by_enumeration(goal)
         agrees = told.verdict is answer.verdict
         return "" if agrees else f"engines disagree: {answer.verdict}, yet {told.verdict} by evaluation"
     if answer.verdict is Verdict.PROVED:
@@ -475,6 +483,22 @@ def _by_evaluation(goal: Ground) -> Answer:
     return _undecided("incompleteness: the enclosure does not decide")
 
 
+def _by_enumeration(goal: Every) -> Answer:
+    """Try every point of a finite list."""
+    level = Level.EXACT
+    for point in goal.over:
+        excess = Interval.of(goal.excess(point))
+        level = level if excess.exact else Level.INTERVAL
+        if excess.lo > 0:
+            witness = Witness(point, str(excess))
+            return Answer(Verdict.REFUTED, Level.EXACT, "enumeration", witness=witness)
+        if excess.hi > 0:
+            return _undecided("incompleteness: the enclosure does not decide")
+    if not goal.over:
+        return _undecided("vacuous: the list of cases is empty")
+    return Answer(Verdict.PROVED, level, "enumeration")
+
+
 # -- computer algebra ------------------------------------------------------------------------------
 
 
@@ -501,4 +525,5 @@ _ENGINES: dict[type, tuple[Callable[[Any], Answer | None], ...]] = {
     Holds: (_by_certificate, _by_factors, _by_z3, _by_point),
     Ground: (_by_evaluation,),
     Analysis: (_by_sympy,),
+    Every: (_by_enumeration,),
 }

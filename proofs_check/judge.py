@@ -3,6 +3,7 @@
 A claim is *proved* when every step of its derivation is, its near-miss is refuted by the same
 engines, its hypotheses have a point, and no run contradicts it.  It is *refuted* when an exact run
 (or point) violates it and the real optimizer, run along, does so too by at least half as much.
+A claim about how code runs on a machine is at best *measured*: it held in every run of its trial.
 Everything else is *undecided*, with a reason that begins with one of `REASONS`.
 
 The engines are not believed: what they prove is held against exact arithmetic at some points, and
@@ -42,6 +43,7 @@ from . import engines
 from .replay import Replay
 from .subjects import Subject
 from .symbolic import LiftError
+from .trials import TRIALS
 
 #: Exact runs tried per claim and rule to refute it: a deterministic budget.
 MAX_RUNS = 240
@@ -151,6 +153,8 @@ class Judge:
         on_rule = self.on_rule(claim, rule)
         if not on_rule.applies:
             return Finding("", "", Verdict.NOT_APPLICABLE)
+        if on_rule.case and on_rule.case.trial:
+            return self._tried(on_rule, subject)
         if on_rule.witness is not None:
             return self._refutation(subject, rule, on_rule)
         problem = on_rule.problem
@@ -160,6 +164,17 @@ class Judge:
             return _undecided(problem, answers=on_rule.answers)
         level = Level.weakest(a.level or Level.SAMPLED for a in on_rule.answers)
         return Finding("", "", Verdict.PROVED, level, answers=on_rule.answers)
+
+    def _tried(self, on_rule: _OnRule, subject: Subject | None) -> Finding:
+        """Return what a trial of the code itself says; its steps, if any, must be proved before."""
+        assert on_rule.case is not None
+        if subject is None or subject.recipe is None:
+            return Finding("", "", Verdict.NOT_APPLICABLE)
+        if on_rule.case.steps and not on_rule.proved:
+            return _undecided(on_rule.problem, on_rule.witness, on_rule.answers)
+        told = TRIALS[on_rule.case.trial](subject, self.device)
+        return Finding("", "", told.verdict, told.level, told.reason, told.witness,
+                       answers=on_rule.answers)  # fmt: skip
 
     def _rule(self, claim: Claim, subject: Subject) -> Rule:
         """Return the rule to judge: the paper's, once the code is proved exactly equal to it."""
@@ -199,6 +214,8 @@ class Judge:
             return _OnRule(True, answers, problem=problem)
         if found.witness is not None:
             return replace(found, answers=answers)
+        if case.trial and not case.steps:
+            return _OnRule(True)
         if not all_proved and not (problem and case.statement):
             problem = _first_problem(case, answers)  # says more than that no run is defined
         problem = problem or self._trust(case)

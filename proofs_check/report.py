@@ -20,8 +20,9 @@ _STYLE = {
     Verdict.PROVED: "green",
     Verdict.REFUTED: "magenta",
     Verdict.UNDECIDED: "yellow",
+    Verdict.MEASURED: "cyan",
 }
-_MARK = {Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.UNDECIDED: "?"}
+_MARK = {Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.UNDECIDED: "?", Verdict.MEASURED: "~"}
 _ORIGINS = {"torch.optim:": "torch", "adamproof.optimizers:": "ours", "paper:": "paper"}
 
 

@@ -16,7 +16,19 @@ from .records import Case, Claim, Point, Source
 from .rule import Rule
 
 #: The order in which families are shown; others come after them.
-FAMILIES = ("faithfulness", "bias correction", "step size", "weight decay", "AMSGrad")
+FAMILIES = (
+    "faithfulness",
+    "bias correction",
+    "step size",
+    "weight decay",
+    "AMSGrad",
+    "convergence",
+    "relatives",
+    "invariance",
+    "stability",
+    "sharpness",
+    "precision",
+)
 
 _CLAIMS: dict[str, Claim] = {}
 Judge = Callable[[Rule], Case | None]

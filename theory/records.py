@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     PROVED = "proved"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
+    MEASURED = "measured"  # held on every run that was tried; runs prove nothing
     NOT_APPLICABLE = "not applicable"
 
 
@@ -115,7 +116,21 @@ class Analysis:
     rhs: Expr
 
 
-Goal = Identity | Holds | Ground | Analysis
+@dataclass(frozen=True)
+class Every:
+    """``excess(point) <= 0`` at each of finitely many points, all of which are tried.
+
+    For statements about floating-point numbers, of which there are finitely many, and about finite
+    lists.  ``says`` is the statement as a formula in words; a positive excess at a point refutes it.
+    ``excess`` is a pure function, in rationals or enclosures.
+    """
+
+    says: str
+    excess: Callable[[Point], Fraction | Interval]
+    over: tuple[Point, ...]
+
+
+Goal = Identity | Holds | Ground | Analysis | Every
 
 
 @dataclass(frozen=True)
@@ -168,12 +183,15 @@ class Case:
         runs: where a refutation is looked for, whether or not there are steps.
         statement: the claim itself as one goal, when it is about numbers and not about runs; a
             refutation of it refutes the claim.
+        trial: name of what the judge does with the real optimizer (``proofs_check.trials``) when
+            the claim is about how code runs on a machine; the verdict is then at best *measured*.
     """
 
     steps: tuple[Step, ...] = ()
     control: Goal | None = None
     runs: Runs | None = None
     statement: Goal | None = None
+    trial: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,7 +230,10 @@ class Witness:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an engine says of a goal; anything but a proof or a checked witness is undecided."""
+    """What an engine says of a goal; anything but a proof or a checked witness is undecided.
+
+    A trial answers with *measured*, and says in ``reason`` what it measured.
+    """
 
     verdict: Verdict
     level: Level | None = None

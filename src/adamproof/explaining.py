@@ -19,6 +19,7 @@ from .theory.records import (
     Analysis,
     Case,
     Claim,
+    Every,
     Finding,
     Goal,
     Ground,
@@ -97,6 +98,8 @@ def _verdict(console: Console, finding: Finding) -> None:
 
 def goal_text(goal: Goal) -> str:
     """Return a goal as a formula."""
+    if isinstance(goal, Every):
+        return f"{goal.says}   ({len(goal.over)} cases)"
     if isinstance(goal, Identity | Analysis):
         return " = ".join(unicode_expr(sp.sympify(side)) for side in (goal.lhs, goal.rhs))
     if isinstance(goal, Holds) and goal.given:
