@@ -12,6 +12,7 @@ what they refute at the witness (`engines.doubt`), whoever it is that decides.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,8 +40,9 @@ from ..theory.records import (
 )
 from ..theory.rule import Rule
 from ..theory.symbols import gt
-from . import engines
+from . import engines, store
 from .replay import Replay
+from .store import Store
 from .subjects import Subject
 from .symbolic import LiftError
 from .trials import TRIALS
@@ -107,10 +109,12 @@ class Judge:
     Args:
         decide: what the engines say of a goal; it need not be true.
         device: where the real optimizers run.
+        remembered: what was found before; None: everything is judged.
     """
 
     decide: Decide = engines.consult
     device: str = "cpu"
+    remembered: Store | None = None
     _known: dict[tuple[object, ...], _OnRule] = field(default_factory=dict)
 
     def all(self, subjects: Iterable[Subject], only: Iterable[Claim] | None = None) -> Iterator[Finding]:
@@ -128,6 +132,19 @@ class Judge:
 
     def finding(self, claim: Claim, subject: Subject | None) -> Finding:
         """Judge one claim for one subject (None: a claim about mathematics alone)."""
+        key = store.finding_key(claim, subject, self.device) if self.remembered else None
+        if self.remembered is None or key is None:
+            return self._fresh(claim, subject)
+        with contextlib.suppress(KeyError, ValueError, TypeError):  # a damaged row is judged anew
+            row = self.remembered.get(key)
+            if row is not None:
+                return store.finding_of(row)
+        found = self._fresh(claim, subject)
+        if found.verdict is not Verdict.UNDECIDED:
+            self.remembered.put(key, store.finding_row(found))
+        return found
+
+    def _fresh(self, claim: Claim, subject: Subject | None) -> Finding:
         start, code, stage = time.perf_counter(), "", "not lifted"
         try:
             code = subject.code_hash if subject else ""
@@ -192,14 +209,32 @@ class Judge:
         key = (claim, rule.key, tuple(sorted(rule.domains.items())))
         if key not in self._known:
             try:
-                case = claim.judge(rule)
-                self._known[key] = (
-                    replace(self._decide(case, rule), case=case) if case else _OnRule(applies=False)
-                )
+                self._known[key] = self._recalled(claim, rule) or self._worked_out(claim, rule)
             except Exception as error:
                 problem = f"claim error: {type(error).__name__}: {error}"
                 self._known[key] = _OnRule(applies=True, problem=problem)
         return self._known[key]
+
+    def _worked_out(self, claim: Claim, rule: Rule) -> _OnRule:
+        case = claim.judge(rule)
+        found = replace(self._decide(case, rule), case=case) if case else _OnRule(applies=False)
+        if self.remembered and (found.proved or found.witness or not found.applies):
+            row = {"applies": found.applies, "proved": found.proved, "ran": found.ran,
+                   "witness": store.witness_row(found.witness),
+                   "answers": [store.answer_row(a) for a in found.answers]}  # fmt: skip
+            self.remembered.put(store.rule_key(claim, rule), row)
+        return found
+
+    def _recalled(self, claim: Claim, rule: Rule) -> _OnRule | None:
+        row = self.remembered.get(store.rule_key(claim, rule)) if self.remembered else None
+        if row is None:
+            return None
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            case = claim.judge(rule) if row["applies"] else None
+            answers = tuple(store.answer_of(a) for a in row["answers"])
+            witness = store.witness_of(row["witness"])
+            return _OnRule(row["applies"], answers, witness, "", row["proved"], case, row["ran"])
+        return None
 
     def _ask(self, goal: Goal) -> Answer:
         return engines.decide(goal, self.decide)

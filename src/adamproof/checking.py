@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from .device import check_device
 from .errors import UsageError
-from .proofs_check import ledger, report
+from .proofs_check import ledger, matrix, report
 from .proofs_check.judge import SAME_RULE, Judge
+from .proofs_check.store import Store, StoreError, default_path
 from .proofs_check.subjects import Subject, UnknownSubject, builtin, nearest, resolve
 from .proofs_check.symbolic import LiftError
 from .theory.catalogue import claims
@@ -57,6 +60,8 @@ def check(
     junit: Path | None,
     update: bool,
     everything: bool,
+    no_cache: bool,
+    collapse: bool,
 ) -> int:
     """Run the check and return the exit status.
 
@@ -82,15 +87,34 @@ def check(
     except ledger.LedgerError as error:
         raise UsageError(str(error)) from error
     subjects = [subject_or_fail(s, options, against) for s in subject_ids]
-    findings = _judge(subjects or list(builtin().values()), chosen, device)
+    with _remembered(use=not (update or no_cache)) as remembered:
+        judge = Judge(device=device, remembered=remembered)
+        findings = _judge(judge, subjects or list(builtin().values()), chosen)
     if subject_ids and not [c for c in chosen if c.about == "mathematics" and claim_ids]:
         findings = [f for f in findings if f.subject != "mathematics"]
-    return _outcome(findings, subjects, rows, complete, as_json, junit, update, everything)
+    view = "json" if as_json else "families" if collapse else "matrix"
+    if everything or (not complete and not collapse and not as_json):
+        view = "list"
+    return _outcome(findings, subjects, rows, complete, view, junit, update, everything)
 
 
-def _judge(subjects: list[Subject], chosen: list[Claim], device: str) -> list[Finding]:
+@contextmanager
+def _remembered(*, use: bool) -> Iterator[Store | None]:
+    """Open what was found before; a cache that cannot be used is told of, and done without."""
+    path, opened = default_path() if use else None, None
+    try:
+        opened = Store(path) if path else None
+    except StoreError as error:
+        Console(stderr=True).print(f"note: {error}", highlight=False, markup=False, soft_wrap=True)
+    try:
+        yield opened
+    finally:
+        if opened is not None:
+            opened.close()
+
+
+def _judge(judge: Judge, subjects: list[Subject], chosen: list[Claim]) -> list[Finding]:
     """Judge with a progress bar on standard error."""
-    judge = Judge(device=device)
     columns = (
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
@@ -115,7 +139,7 @@ def _outcome(
     subjects: list[Subject],
     rows: ledger.Rows,
     complete: bool,
-    as_json: bool,
+    view: str,
     junit: Path | None,
     update: bool,
     everything: bool,
@@ -137,10 +161,18 @@ def _outcome(
             report.write_junit(findings, differences, junit)
         except OSError as error:
             raise UsageError(f"{junit} cannot be written: {error.strerror}") from error
-    if as_json:
+    if view == "json":
         print(report.as_json(findings))
     else:
-        console.print(report.table(findings, limit=10_000 if everything else 3))
+        if view == "list":
+            console.print(report.table(findings, limit=10_000 if everything else 3))
+        else:
+            known_subjects = {**builtin(), **{s.id: s for s in subjects}}
+            collapsed = view == "families"
+            console.print(
+                matrix.matrix(findings, known_subjects, collapsed=collapsed, width=console.width)
+            )
+            console.print(Text(matrix.LEGEND, style="dim"))
         console.print(report.summary(findings), highlight=False)
         for f in findings:
             if f.verdict is Verdict.UNDECIDED:

@@ -47,6 +47,12 @@ def check(
     all_subjects: Annotated[
         bool, typer.Option("--all", help="Name every subject in the table.")
     ] = False,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="One row for each family of claims.")
+    ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Judge everything anew; read and write no cache.")
+    ] = False,
 ) -> None:
     """Judge the claims, and compare every verdict with the recorded one."""
     from .checking import check as run
@@ -63,6 +69,8 @@ def check(
             junit=junit,
             update=update_ledger,
             everything=all_subjects,
+            no_cache=no_cache,
+            collapse=collapse,
         )
     )
 
