@@ -76,10 +76,12 @@ def matrix(
         cells.setdefault((f.claim, column_of(f.subject, subjects)), []).append(f)
     used = {column for _, column in cells}
     columns = [c for c in (*COLUMNS, *sorted(used - COLUMNS.keys())) if c in used]
-    table = Table(title="Claims × optimizers", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("family" if collapsed else "claim", no_wrap=True, overflow="ellipsis")
-    for column in columns:
-        heading = COLUMNS.get(column, (column, column))[width < WIDE]
+    table = Table(title="Claims × optimizers", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
+    headings = [COLUMNS.get(c, (c, c))[width < WIDE] for c in columns]
+    left = width - sum(max(3, len(h)) + 1 for h in headings) - 2
+    name = "family" if collapsed else "claim"
+    table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=max(12, left))
+    for heading in headings:
         table.add_column(heading, justify="center", no_wrap=True, min_width=3)
     for family, members in _families(findings).items():
         ids = [c.id for c in members]
