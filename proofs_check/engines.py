@@ -412,18 +412,22 @@ def doubt(goal: Goal, answer: Answer) -> str:
     if answer.verdict is Verdict.UNDECIDED:
         return ""
     if isinstance(goal, Analysis):
-        alone = answer.level in (Level.CAS, Level.SAMPLED, None)
-        return "" if alone else f"engines disagree: SymPy alone is not of level {answer.level}"
+        from .bracket import disagreement
+
+        if answer.level not in (Level.CAS, Level.SAMPLED, None):
+            return f"engines disagree: SymPy alone is not of level {answer.level}"
+        seen = disagreement(goal) if answer.verdict is Verdict.PROVED else ""
+        return f"engines disagree: proved, yet Arb sees {seen}" if seen else ""
     if isinstance(goal, Ground | Every):
         told = _by_evaluation(goal) if isinstance(goal, Ground) else _by_enumeration(goal)
         agrees = told.verdict is answer.verdict
         return "" if agrees else f"engines disagree: {answer.verdict}, yet {told.verdict} by evaluation"
     if answer.verdict is Verdict.PROVED:
-        seen = examine(goal)
-        if seen.fails_at is not None:
-            at = ", ".join(f"{n} = {v}" for n, v in seen.fails_at.items())
+        examined = examine(goal)
+        if examined.fails_at is not None:
+            at = ", ".join(f"{n} = {v}" for n, v in examined.fails_at.items())
             return f"engines disagree: proved, yet it fails at {at}"
-        return "" if seen.points else "vacuous: no point is known at which it says anything"
+        return "" if examined.points else "vacuous: no point is known at which it says anything"
     if answer.witness is not None and _AtPoints(goal).told(answer.witness.point) != "fails":
         return "engines disagree: refuted, yet it is not seen to fail at the witness"
     return ""

@@ -27,6 +27,7 @@ from ..theory.faithful import paper_of
 from ..theory.identity import Unsupported
 from ..theory.interval import Interval
 from ..theory.records import (
+    Analysis,
     Answer,
     Case,
     Claim,
@@ -180,7 +181,8 @@ class Judge:
         if not on_rule.proved or problem:
             return _undecided(problem, answers=on_rule.answers)
         level = Level.weakest(a.level or Level.SAMPLED for a in on_rule.answers)
-        return Finding("", "", Verdict.PROVED, level, answers=on_rule.answers)
+        reason = why_cas(on_rule.case) if level is Level.CAS and on_rule.case else ""
+        return Finding("", "", Verdict.PROVED, level, reason, answers=on_rule.answers)
 
     def _tried(self, on_rule: _OnRule, subject: Subject | None) -> Finding:
         """Return what a trial of the code itself says; its steps, if any, must be proved before."""
@@ -196,7 +198,7 @@ class Judge:
     def _rule(self, claim: Claim, subject: Subject) -> Rule:
         """Return the rule to judge: the paper's, once the code is proved exactly equal to it."""
         rule = subject.rule
-        if claim.id == SAME_RULE or not subject.against:
+        if claim.id == SAME_RULE or not subject.against or subject.kind == "paper":
             return rule
         same = self.on_rule(claims()[SAME_RULE], rule)
         exact = all(a.level is Level.EXACT for a in same.answers)
@@ -318,6 +320,12 @@ def excess_at(excess: Callable[[Run, Point], Interval], run: Run, point: Point) 
         return excess(run, point)
     except (ZeroDivisionError, ValueError, Unsupported, KeyError):
         return None
+
+
+def why_cas(case: Case) -> str:
+    """Return why steps of a case rest on SymPy alone."""
+    told = [s.goal.because for s in case.steps if isinstance(s.goal, Analysis)]
+    return "; ".join(dict.fromkeys(filter(None, told)))
 
 
 def _undecided(reason: str, witness: Witness | None = None, answers: tuple[Answer, ...] = ()) -> Finding:

@@ -109,11 +109,13 @@ class Ground:
 class Analysis:
     """An equation of limits, sums or integrals that only the computer algebra system decides.
 
-    ``lhs`` is an unevaluated ``Limit``, ``Sum`` or ``Integral``.
+    ``lhs`` is an unevaluated ``Limit``, ``Sum`` or ``Integral``, or a sum of such.  ``because`` says
+    why no stronger engine decides it.
     """
 
     lhs: Expr
     rhs: Expr
+    because: str = ""
 
 
 @dataclass(frozen=True)

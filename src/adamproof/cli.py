@@ -96,11 +96,17 @@ def lift(
 def explain(
     claim: Annotated[str, typer.Argument(help="The id of a claim.")],
     subject: Annotated[str, typer.Option("--subject", help="The rule to derive it for.")] = "",
+    latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX document.")] = False,
+    notebook: Annotated[bool, typer.Option("--notebook", help="As a Jupyter notebook.")] = False,
+    out: Annotated[Optional[Path], typer.Option(help="Write the document there.")] = None,  # noqa: UP045
 ) -> None:
     """Print a claim: statement, derivation or witness, repair, source."""
     from .explaining import explain as run
 
-    raise typer.Exit(run(claim, subject))
+    if latex and notebook:
+        raise UsageError("--latex and --notebook are two documents; choose one")
+    form = "latex" if latex else "notebook" if notebook else "terminal"
+    raise typer.Exit(run(claim, subject, form=form, out=out))
 
 
 @app.command()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import sympy as sp
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
+from . import pages
 from .checking import claim_or_fail, subject_or_fail
 from .errors import UsageError
+from .pages import Entry, Formula, Line, Page, Section
 from .proofs_check import engines, ledger, report
-from .proofs_check.formula import unicode_expr
+from .proofs_check.formula import latex_expr, unicode_expr
 from .proofs_check.judge import Judge
 from .proofs_check.subjects import Subject, builtin
 from .theory.catalogue import claims
@@ -29,37 +33,56 @@ from .theory.records import (
 )
 
 
-def explain(name: str, subject_id: str) -> int:
-    """Print a claim and return the exit status.
+def explain(name: str, subject_id: str, *, form: str = "terminal", out: Path | None = None) -> int:
+    """Print a claim, or write it as a document, and return the exit status.
 
     Raises:
-        UsageError: there is no such claim or subject, or the claim does not apply to it.
+        UsageError: there is no such claim or subject, the claim does not apply to it, or the file
+            cannot be written.
     """
     claim = claim_or_fail(name)
-    console = Console(highlight=False)
-    subject = _subject(claim, subject_id)
+    page = page_of(claim, _subject(claim, subject_id))
+    if form == "terminal" and out is None:
+        pages.show(page, Console(highlight=False))
+        return 0
+    if form == "terminal":
+        raise UsageError("--out is for --latex and --notebook; choose one of them")
+    text = pages.latex(page) if form == "latex" else pages.notebook(page)
+    if out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}") from error
+    return 0
+
+
+def page_of(claim: Claim, subject: Subject | None) -> Page:
+    """Judge a claim for a subject (None: mathematics alone) and return the page about it.
+
+    Raises:
+        UsageError: the claim does not apply to the subject.
+    """
     finding = Judge().finding(claim, subject)
     if finding.verdict is Verdict.NOT_APPLICABLE:
-        raise UsageError(f"{claim.id} does not apply to {subject_id}")
-    console.print(Text(claim.id, style="bold"), f"  [{claim.family}]", markup=False)
-    for label, text in (
+        raise UsageError(f"{claim.id} does not apply to {finding.subject}")
+    about = (
         ("people say", claim.says),
         ("statement", claim.statement),
         ("hypotheses", claim.hypotheses),
         ("source", str(claim.source)),
         ("stated and proved in", claim.home),
-    ):
-        if text:
-            console.print(Text(f"{label}: ", style="dim") + Text(text))
-    _verdict(console, finding)
-    rule = subject.rule if subject else paper_of("adam")
-    case = claim.judge(rule)
+    )
+    case = claim.judge(subject.rule if subject else paper_of("adam"))
+    sections = [_verdict(finding)]
     if case is not None:
-        _derivation(console, case, finding)
+        sections += _derivation(case, finding)
     if claim.repaired_by:
-        _repair(console, claims()[claim.repaired_by])
-    _elsewhere(console, claim)
-    return 0
+        sections.append(_repair(claims()[claim.repaired_by]))
+    sections += _elsewhere(claim)
+    lines = tuple(Line(label, text) for label, text in about if text)
+    return Page(claim.id, claim.family, lines, tuple(sections), _code(claim, finding, subject))
 
 
 def _subject(claim: Claim, subject_id: str) -> Subject | None:
@@ -72,80 +95,80 @@ def _subject(claim: Claim, subject_id: str) -> Subject | None:
         return subject_or_fail(subject_id)
     known = builtin()
     for subject in (known["paper:adam"], *known.values()):
-        if claim.judge(subject.rule) is not None and not (
-            subject.kind == "paper" and claim.id == "code-is-paper"
-        ):
+        case = claim.judge(subject.rule)
+        on_code = claim.id == "code-is-paper" or (case is not None and case.trial)
+        if case is not None and not (subject.kind == "paper" and on_code):
             return subject
     raise UsageError(f"{claim.id} applies to no built-in subject")
 
 
-def _verdict(console: Console, finding: Finding) -> None:
-    console.print()
-    console.print(
-        Text(f"{finding.verdict}", style="bold")
-        + Text(f" ({finding.level})" if finding.level else "")
-        + Text(f" for {report.short(finding.subject)}")
-    )
-    if finding.reason:
-        console.print(Padding(Text(finding.reason), (0, 2)))
-    if finding.witness is not None:
-        w = finding.witness
-        console.print("  witness: " + ", ".join(f"{n} = {v}" for n, v in w.point.items()))
-        console.print(f"  violated by {w.excess} (exact run)" if w.excess else "")
+def _verdict(finding: Finding) -> Section:
+    level = f" ({finding.level})" if finding.level else ""
+    parts = [Line("", finding.reason)] if finding.reason else []
+    if (w := finding.witness) is not None:
+        if w.point:
+            parts.append(Line("witness", ", ".join(f"{n} = {v}" for n, v in w.point.items())))
+        if w.excess:
+            parts.append(Line("violated by", f"{w.excess} (exact run)"))
         if w.replayed:
-            console.print(f"  replayed on the real optimizer: violated by {w.replayed}")
+            parts.append(Line("replayed on the real optimizer", f"violated by {w.replayed}"))
+    return Section(f"{finding.verdict}{level} for {report.short(finding.subject)}", tuple(parts))
 
 
 def goal_text(goal: Goal) -> str:
-    """Return a goal as a formula."""
+    """Return a goal as a formula in Unicode."""
+    return formula_of(goal).plain
+
+
+def formula_of(goal: Goal) -> Formula:
+    """Return a goal as a formula in both scripts."""
     if isinstance(goal, Every):
-        return f"{goal.says}   ({len(goal.over)} cases)"
+        return Formula(f"{goal.says}   ({len(goal.over)} cases)")
     if isinstance(goal, Identity | Analysis):
-        return " = ".join(unicode_expr(sp.sympify(side)) for side in (goal.lhs, goal.rhs))
+        sides = [sp.sympify(side) for side in (goal.lhs, goal.rhs)]
+        return Formula(" = ".join(map(unicode_expr, sides)), " = ".join(map(latex_expr, sides)))
+    if isinstance(goal, Ground):
+        numbers = goal.relation.atoms(sp.Rational)
+        if any(max(abs(n.p), n.q).bit_length() > 64 for n in numbers):
+            sign = goal.relation.rel_op.replace(">=", "≥").replace("<=", "≤").replace("==", "=")
+            left, right = (f"{float(side):.8g}" for side in (goal.relation.lhs, goal.relation.rhs))
+            return Formula(f"{left} {sign} {right}   (as exact rationals)")
+    plain, tex = unicode_expr(goal.relation), latex_expr(goal.relation)
     if isinstance(goal, Holds) and goal.given:
-        given = ", ".join(unicode_expr(r) for r in goal.given)
-        return f"{unicode_expr(goal.relation)}   if   {given}"
-    assert isinstance(goal, Holds | Ground)
-    numbers = goal.relation.atoms(sp.Rational)
-    if isinstance(goal, Ground) and any(max(abs(n.p), n.q).bit_length() > 64 for n in numbers):
-        sign = {"StrictGreaterThan": ">", "GreaterThan": "≥"}[type(goal.relation).__name__]
-        left, right = (f"{float(side):.8g}" for side in (goal.relation.lhs, goal.relation.rhs))
-        return f"{left} {sign} {right}   (as exact rationals)"
-    return unicode_expr(goal.relation)
+        plain += "   if   " + ", ".join(unicode_expr(r) for r in goal.given)
+        tex += r" \quad\text{if}\quad " + ",\\; ".join(latex_expr(r) for r in goal.given)
+    return Formula(plain, tex)
 
 
-def _derivation(console: Console, case: Case, finding: Finding) -> None:
+def _derivation(case: Case, finding: Finding) -> Iterator[Section]:
     if case.statement is not None:
-        console.print()
-        console.print(f"the statement as a formula:  {goal_text(case.statement)}", markup=False)
-    if case.steps and finding.verdict is not Verdict.REFUTED:
-        console.print(Text("\nderivation", style="bold"))
+        yield Section("the statement as a formula", (Entry(0, "", formula_of(case.statement), ""),))
+    if finding.verdict is Verdict.REFUTED:
+        return
+    if case.steps:
+        entries = []
         for number, (step, answer) in enumerate(zip(case.steps, finding.answers, strict=False), 1):
             why = f"   — {step.why}" if step.why else ""
-            console.print(Padding(Text(f"{number}. {step.text}{why}"), (0, 0, 0, 1)))
             by = f"{answer.verdict} {answer.level or ''} by {answer.engine or 'no engine'}"
-            console.print(Padding(Text(f"{goal_text(step.goal)}", style="cyan"), (0, 0, 0, 4)))
-            console.print(Padding(Text(by, style="dim"), (0, 0, 0, 4)))
-    if case.control is not None and finding.verdict is not Verdict.REFUTED:
+            entries.append(Entry(number, f"{step.text}{why}", formula_of(step.goal), by))
+        yield Section("derivation", tuple(entries))
+    if case.control is not None:
         answer = engines.decide(case.control)
-        console.print(Text("\nnegative control, a near-miss that must be refuted", style="bold"))
-        console.print(Padding(Text(goal_text(case.control), style="cyan"), (0, 0, 0, 4)))
         where = ""
         if answer.witness is not None and answer.witness.point:
             where = " at " + ", ".join(f"{n} = {v}" for n, v in answer.witness.point.items())
-        console.print(Padding(Text(f"{answer.verdict}{where}", style="dim"), (0, 0, 0, 4)))
+        entry = Entry(0, "", formula_of(case.control), f"{answer.verdict}{where}")
+        yield Section("negative control, a near-miss that must be refuted", (entry,))
 
 
-def _repair(console: Console, repair: Claim) -> None:
-    console.print(Text("\nwhat is true instead", style="bold"))
-    console.print(Padding(Text(repair.statement), (0, 0, 0, 1)))
-    if repair.hypotheses:
-        console.print(Padding(Text(f"if {repair.hypotheses}"), (0, 0, 0, 1)))
-    console.print(Padding(Text(f"see: adamproof explain {repair.id}", style="dim"), (0, 0, 0, 1)))
+def _repair(repair: Claim) -> Section:
+    parts = [Line("", repair.statement)]
+    parts += [Line("if", repair.hypotheses)] if repair.hypotheses else []
+    return Section("what is true instead", (*parts, Line("see", f"adamproof explain {repair.id}")))
 
 
-def _elsewhere(console: Console, claim: Claim) -> None:
-    """Print the recorded verdicts for every subject."""
+def _elsewhere(claim: Claim) -> Iterator[Section]:
+    """Yield the recorded verdicts for every subject."""
     try:
         rows = ledger.load().get(claim.id, {})
     except ledger.LedgerError:
@@ -154,7 +177,20 @@ def _elsewhere(console: Console, claim: Claim) -> None:
     for subject, row in rows.items():
         level = f" ({row['level']})" if row["level"] else ""
         kinds.setdefault(f"{row['verdict']}{level}", []).append(subject)
-    console.print(Text("\non record", style="bold"))
-    for verdict, subjects in kinds.items():
-        text = report.grouped(subjects, 8).replace("\n", "; ")
-        console.print(Padding(Text(f"{verdict}: {text}"), (0, 0, 0, 1)))
+    lines = (Line(v, report.grouped(names, 8).replace("\n", "; ")) for v, names in kinds.items())
+    yield Section("on record", tuple(lines))
+
+
+_CODE = """\
+from adamproof.proofs_check.judge import Judge
+{imports}from adamproof.theory.catalogue import claims
+
+finding = Judge().finding(claims()["{claim}"], {subject})
+assert str(finding.verdict) == "{verdict}"
+finding.as_dict()"""
+
+
+def _code(claim: Claim, finding: Finding, subject: Subject | None) -> str:
+    resolved = f"resolve({subject.id!r})" if subject else "None"
+    line = "from adamproof.proofs_check.subjects import resolve\n" if subject else ""
+    return _CODE.format(imports=line, claim=claim.id, subject=resolved, verdict=finding.verdict)
