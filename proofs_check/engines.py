@@ -2,26 +2,20 @@
 
 Order: the small checker first (level ``exact``), then z3 (``smt``), Arb (``interval``) for numbers,
 SymPy (``cas``) for limits and sums.  A refutation is only ever a point at which exact arithmetic
-confirms the failure.  An engine that raises is an engine that does not know.
-
-A goal is about the points of its domains at which it is defined (see ``theory.identity``); `examine`
-finds some, and holds the goal against exact arithmetic there.
+confirms the failure (``points``).  An engine that raises is an engine that does not know.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import sympy as sp
 
 from ..theory import symbols as sym
-from ..theory.evaluate import EXACT, compiled
-from ..theory.identity import DOMAINS, Budget, Checker, Unsupported
+from ..theory.evaluate import compiled
+from ..theory.identity import Budget, Checker, Unsupported
 from ..theory.interval import Interval
 from ..theory.records import (
     Analysis,
@@ -32,26 +26,21 @@ from ..theory.records import (
     Holds,
     Identity,
     Level,
-    Point,
     Verdict,
     Witness,
 )
+from .points import (
+    AtPoints,
+    Compiled,
+    compare,
+    domains_of,
+    examine,
+    facts,
+    in_domain,
+    parts_of,
+    symbols_of,
+)
 
-#: Values tried, in this order, when looking for a point that refutes a goal.
-_TRIED: dict[str, tuple[Fraction, ...]] = {
-    domain: tuple(map(Fraction, values.split()))
-    for domain, values in {
-        "real": "1 -1 2 0 1/2 -2 3",
-        "nonnegative": "1 0 2 1/2 3",
-        "positive": "1 2 1/2 3",
-        "unit": "1/2 3/4 1/4 0 9/10",
-        "natural": "1 2 3 5 20",
-    }.items()
-}
-#: Points tried per goal: a deterministic budget.
-MAX_POINTS = 400
-#: Points at which a proof is held against exact arithmetic.
-EXAMINED = 8
 #: What an undecided answer's reason begins with.
 REASONS = (
     "budget",
@@ -110,37 +99,7 @@ def reason_of(error: Exception, engine: str) -> str:
     return f"engine failure: {engine}: {type(error).__name__}: {error}"
 
 
-# -- what a goal says ------------------------------------------------------------------------------
-
-
-def _parts(goal: Goal) -> tuple[Any, ...]:
-    if isinstance(goal, Identity | Analysis):
-        return (sp.sympify(goal.lhs), sp.sympify(goal.rhs))
-    if isinstance(goal, Every):  # no formula
-        return ()
-    return (goal.relation, *(goal.given if isinstance(goal, Holds) else ()))
-
-
-def _symbols(goal: Goal) -> set[Any]:
-    return set().union(*(part.free_symbols for part in _parts(goal)))
-
-
-def domains_of(goal: Goal) -> dict[str, str]:
-    """Return the domain of each symbol: the goal's own, the common table's, or as it is assumed."""
-    assumed: dict[str, str] = {}
-    for symbol in _symbols(goal):
-        fits = (d for d in ("natural", "positive", "nonnegative") if _facts(symbol) >= _facts(d))
-        domain = next(fits, "real")
-        if DOMAINS.index(domain) <= DOMAINS.index(assumed.get(symbol.name, domain)):
-            assumed[symbol.name] = domain
-    return {**assumed, **sym.DOMAINS, **getattr(goal, "domains", {})}
-
-
-@cache
-def _facts(of: Any) -> frozenset[tuple[str, bool]]:
-    """Return what SymPy assumes of a symbol, or of the symbols of a domain."""
-    symbol = sp.Symbol("_", **sym.MEANING[of][1]) if isinstance(of, str) else of
-    return frozenset(symbol.assumptions0.items())
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def _by_reading(goal: Goal) -> Answer | None:
@@ -150,14 +109,14 @@ def _by_reading(goal: Goal) -> Answer | None:
         return _undecided(reason)
     if isinstance(goal, Every):
         return None
-    parts, domains, problem = _parts(goal), domains_of(goal), ""
+    parts, domains, problem = parts_of(goal), domains_of(goal), ""
     if sp.false in parts or (sp.true in parts[:1] and not isinstance(goal, Analysis)):
         problem = "SymPy decided it while it was written down; write it unevaluated"
-    for symbol in _symbols(goal):
+    for symbol in symbols_of(goal):
         domain = domains[symbol.name]
         if symbol.is_Dummy:
             problem = f"the dummy symbol {symbol}, whose name does not say which it is"
-        elif not _facts(symbol) <= _facts(domain):
+        elif not facts(symbol) <= facts(domain):
             problem = f"SymPy assumes more of {symbol} than its domain, which is {domain}, says"
     if problem:
         return _undecided(f"unsupported operation: {problem}")
@@ -168,7 +127,7 @@ def _by_reading(goal: Goal) -> Answer | None:
 
 
 def _by_identity(goal: Identity) -> Answer | None:
-    if Checker(domains_of(goal)).equal(*_parts(goal)):
+    if Checker(domains_of(goal)).equal(*parts_of(goal)):
         return Answer(Verdict.PROVED, Level.EXACT, "identity")
     return _undecided("incompleteness: the difference does not cancel")
 
@@ -206,7 +165,7 @@ def _fresh(goal: Holds) -> dict[str, str]:
     for x, image in goal.shift.items():
         if not x.is_Symbol:
             raise Unsupported(f"the shift of {x} to {image}, which may not reach every value")
-    old = {s.name for s in (*_symbols(goal), *goal.shift)}
+    old = {s.name for s in (*symbols_of(goal), *goal.shift)}
     for x, image in goal.shift.items():
         refused = Unsupported(f"the shift of {x} to {image}, which may not reach every value")
         new = [s for s in image.free_symbols if s.name not in old]
@@ -225,7 +184,7 @@ def _fresh(goal: Holds) -> dict[str, str]:
         if (
             above is None
             or domain not in ("nonnegative", "positive")
-            or not _facts(s) <= _facts(domain)
+            or not facts(s) <= facts(domain)
             or not _told(goal, checker, exists, strict=True)
             or not _told(goal, checker, above, strict=domain == "positive")
         ):
@@ -269,137 +228,16 @@ def _by_z3(goal: Holds) -> Answer | None:
     if outcome == "proved":
         return Answer(Verdict.PROVED, Level.SMT, "z3")
     if outcome == "counterexample":
-        confirmed = _AtPoints(goal).first_failure([values], "z3")
+        confirmed = AtPoints(goal).first_failure([values], "z3")
         if confirmed is not None:
             return confirmed
         outcome = "incompleteness: z3's counterexample was not confirmed exactly"
     return _undecided(outcome)
 
 
-# -- points ----------------------------------------------------------------------------------------
-
-
-def compare(kind: type, lo: Any, hi: Any) -> bool | None:
-    """Return whether a relation holds, given an enclosure of left - right; None: it does not tell.
-
-    Raises:
-        Unsupported: it is no comparison.
-    """
-    if kind in (sp.Le, sp.Lt):
-        lo, hi, kind = -hi, -lo, {sp.Le: sp.Ge, sp.Lt: sp.Gt}[kind]
-    apart, zero = lo > 0 or hi < 0, lo == hi == 0
-    if kind not in (sp.Ge, sp.Gt, sp.Eq, sp.Ne):
-        raise Unsupported(f"the relation {kind.__name__} is not decided at points")
-    holds = {sp.Ge: lo >= 0, sp.Gt: lo > 0, sp.Eq: zero, sp.Ne: apart}[kind]
-    fails = {sp.Ge: hi < 0, sp.Gt: hi <= 0, sp.Eq: apart, sp.Ne: zero}[kind]
-    return True if holds else False if fails else None
-
-
-class _Compiled:
-    """A comparison, to be decided at many points.
-
-    Raises:
-        Unsupported: it is no comparison, or a side has no exact meaning.
-    """
-
-    def __init__(self, relation: Any) -> None:
-        self.kind = type(relation)
-        compare(self.kind, 0, 0)
-        sides = {"left": relation.lhs, "right": relation.rhs}
-        # SymPy's difference is sharper where both sides hold the same root
-        self.run = compiled({**sides, "difference": relation.lhs - relation.rhs}, EXACT)
-
-    def difference(self, point: Point) -> Interval:
-        """Return left - right; raises where one of them is not defined."""
-        found = self.run({n: Interval.of(v) for n, v in point.items()})
-        exact: Interval = found["left"] - found["right"]
-        return exact if exact.exact else found["difference"]
-
-    def holds(self, point: Point) -> bool | None:
-        """Return whether it holds; None if that is not certain."""
-        difference = self.difference(point)
-        return compare(self.kind, difference.lo, difference.hi)
-
-
-class _AtPoints:
-    """A goal, to be held against exact arithmetic at points."""
-
-    def __init__(self, goal: Identity | Holds) -> None:
-        self.domains = domains_of(goal)
-        self.relation, self.given = _statement(goal)
-        self._relation = _Compiled(self.relation)
-        parts = [p for r in self.given for p in (r.args if isinstance(r, sp.And) else (r,))]
-        self._given = [_Compiled(p) for p in parts if p != sp.true]
-        self.names = tuple(sorted(s.name for s in _symbols(goal)))
-
-    def points(self) -> Iterator[dict[str, Fraction]]:
-        """Yield points of the domains."""
-        return points(self.names, self.domains)
-
-    def told(self, point: Point) -> str:
-        """Return "holds", "fails", "open" (the enclosure does not tell) or "elsewhere".
-
-        Elsewhere: the point is not in the domains, a hypothesis does not certainly hold there, or the
-        goal is not defined there.
-        """
-        try:
-            inside = all(_in_domain(point[n], self.domains.get(n, "real")) for n in self.names)
-            if not inside or not all(given.holds(point) for given in self._given):
-                return "elsewhere"
-            return {True: "holds", False: "fails", None: "open"}[self._relation.holds(point)]
-        except (ZeroDivisionError, ValueError, Unsupported, KeyError):
-            return "elsewhere"
-
-    def first_failure(self, tried: Iterable[Point], engine: str) -> Answer | None:
-        """Return the first point at which exact arithmetic shows the goal to fail."""
-        for point in tried:
-            if self.told(point) == "fails":
-                excess = str(abs(self._relation.difference(point)))
-                witness = Witness({n: point[n] for n in self.names}, excess)
-                return Answer(Verdict.REFUTED, Level.EXACT, engine, witness=witness)
-        return None
-
-
-def _statement(goal: Identity | Holds) -> tuple[Any, tuple[Any, ...]]:
-    if isinstance(goal, Identity):
-        return sym.eq(goal.lhs, goal.rhs), ()
-    return goal.relation, goal.given
-
-
 def _by_point(goal: Identity | Holds) -> Answer | None:
-    held = _AtPoints(goal)
+    held = AtPoints(goal)
     return held.first_failure(held.points(), "search")
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What exact arithmetic says of a goal: at how many points it is defined, and where it fails."""
-
-    points: int
-    fails_at: Point | None = None
-
-
-def examine(goal: Identity | Holds, enough: int = EXAMINED) -> Examined:
-    """Look for points of the goal, up to ``enough``, or for one at which it fails.
-
-    None at all, of `MAX_POINTS` and of z3's suggestion: for all that is known the goal says nothing.
-
-    Raises:
-        Unsupported: the goal has no meaning in exact arithmetic.
-    """
-    from .smt import model
-
-    held, seen = _AtPoints(goal), 0
-    for point in held.points():
-        told = held.told(point)
-        if told == "fails":
-            return Examined(seen, point)
-        seen += told != "elsewhere"
-        if seen == enough:
-            return Examined(seen)
-    suggested = None if seen else model(held.given, held.domains, (held.relation,))
-    told = held.told(suggested) if suggested else "elsewhere"
-    return Examined(seen + (told != "elsewhere"), suggested if told == "fails" else None)
 
 
 def doubt(goal: Goal, answer: Answer) -> str:
@@ -428,36 +266,9 @@ def doubt(goal: Goal, answer: Answer) -> str:
             at = ", ".join(f"{n} = {v}" for n, v in examined.fails_at.items())
             return f"engines disagree: proved, yet it fails at {at}"
         return "" if examined.points else "vacuous: no point is known at which it says anything"
-    if answer.witness is not None and _AtPoints(goal).told(answer.witness.point) != "fails":
+    if answer.witness is not None and AtPoints(goal).told(answer.witness.point) != "fails":
         return "engines disagree: refuted, yet it is not seen to fail at the witness"
     return ""
-
-
-def _in_domain(number: Fraction, domain: str) -> bool:
-    return {
-        "real": True,
-        "nonnegative": number >= 0,
-        "positive": number > 0,
-        "unit": 0 <= number < 1,
-        "natural": number >= 1 and number.denominator == 1,
-    }[domain]
-
-
-def points(names: tuple[str, ...], domains: Mapping[str, str]) -> Iterator[dict[str, Fraction]]:
-    """Yield points of the domains, the plain ones first, at most `MAX_POINTS`."""
-    choices = [_TRIED[domains.get(n, "real")] for n in names]
-    for index in _ranked(*map(len, choices)):
-        yield {n: c[i] for n, c, i in zip(names, choices, index, strict=True)}
-
-
-@cache
-def _ranked(*sizes: int) -> tuple[tuple[int, ...], ...]:
-    """Return which of the values to take: of few names all ways, small indices first."""
-    ranges = [range(size) for size in sizes]
-    ways: Iterable[tuple[int, ...]] = zip(*map(itertools.cycle, ranges), strict=False)
-    if len(sizes) <= 5:
-        ways = sorted(itertools.product(*ranges), key=lambda index: (sum(index), index))
-    return tuple(itertools.islice(ways, MAX_POINTS))
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -469,7 +280,7 @@ def _by_evaluation(goal: Ground) -> Answer:
     if relation.free_symbols:
         raise Unsupported(f"{relation} is about more than numbers")
     try:
-        difference = _Compiled(relation).difference({})
+        difference = Compiled(relation).difference({})
         lo, hi = difference.lo, difference.hi
         level = Level.EXACT if difference.exact else Level.INTERVAL
     except Unsupported:
@@ -515,7 +326,7 @@ def _by_sympy(goal: Analysis) -> Answer | None:
         return Answer(Verdict.PROVED, Level.CAS, "sympy")
     domains = domains_of(goal)
     left = (found - goal.rhs).free_symbols
-    point = {s: next(v for v in map(Fraction, ("1/2", "2")) if _in_domain(v, domains[s.name]))
+    point = {s: next(v for v in map(Fraction, ("1/2", "2")) if in_domain(v, domains[s.name]))
              for s in left}  # fmt: skip
     numeric = (found - goal.rhs).subs({s: sp.Rational(str(v)) for s, v in point.items()})
     if numeric.is_number and abs(sp.N(numeric, 30)) > sp.Rational(1, 10**6):

@@ -7,7 +7,7 @@ the statement; a solution is a suggestion, and counts only after the exact evalu
 
 The side conditions of roots and divisions are hypotheses: z3 is asked about the points at which the
 statement is defined.  That is what a goal says, and it makes a statement that is defined nowhere
-follow from anything, so `engines.examine` looks for a point at which it is.
+follow from anything, so `points.examine` looks for a point at which it is.
 
 z3-solver rather than another solver: its nlsat decides real polynomial arithmetic, its budget
 (``rlimit``) is deterministic, and it ships as one wheel.

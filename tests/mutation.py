@@ -19,7 +19,7 @@ from pathlib import Path
 
 import sympy as sp
 
-from adamproof.proofs_check import engines
+from adamproof.proofs_check import engines, points
 from adamproof.proofs_check.judge import SAME_RULE, Judge
 from adamproof.proofs_check.subjects import builtin
 from adamproof.theory.catalogue import claims
@@ -278,7 +278,7 @@ def step_mutants() -> Iterator[Mutant]:
                     continue
                 options = list(_tree_changes(sp.sympify(goal.rhs))) or [("plus 1", goal.rhs + 1)]
                 what, changed = source.choice(options)
-                domains = {**engines.domains_of(goal)}
+                domains = {**points.domains_of(goal)}
                 yield Mutant("step", where, what, _Step(Identity(goal.lhs, changed, goal.domains)),
                              _SameFormula(sp.sympify(goal.rhs), changed, domains))  # fmt: skip
 
