@@ -80,7 +80,7 @@ def test_every_formula_of_a_claim_has_a_latex_form(claim: Claim) -> None:
 
 def test_large_numbers_are_printed_as_decimals() -> None:
     goal = Ground(gt(sp.Rational(3**60, 2**60), sp.Rational(1, 3**60)))
-    assert formula_of(goal) == Formula("3.6768468e+10 > 2.3589737e-29   (as exact rationals)")
+    assert formula_of(goal) == Formula("3.6768469e+10 > 2.3589825e-29   (as exact rationals)")
     every = Every("n ≤ 3", lambda p: p["n"], ({}, {}))
     assert formula_of(every) == Formula("n ≤ 3   (2 cases)")
 
