@@ -7,7 +7,9 @@ confirms the failure (``points``).  An engine that raises is an engine that does
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +31,7 @@ from ..theory.records import (
     Verdict,
     Witness,
 )
+from . import shifts
 from .points import (
     AtPoints,
     Compiled,
@@ -133,74 +136,54 @@ def _by_identity(goal: Identity) -> Answer | None:
 
 
 def _by_certificate(goal: Holds) -> Answer | None:
-    """Show a difference to be a fraction with coefficients >= 0, after the goal's shift."""
+    """Show a difference to be a fraction with coefficients >= 0, or a product of such, after a shift."""
     kind = type(goal.relation)
     flipped = {sp.Le: -1, sp.Lt: -1, sp.Ge: 1, sp.Gt: 1}.get(kind)
     if flipped is None:
         return None
     difference = flipped * (goal.relation.lhs - goal.relation.rhs)
     strict = kind in (sp.Lt, sp.Gt)
-    domains = domains_of(goal)
-    for shift in ({}, goal.shift) if goal.shift else ({},):
-        shifted = difference.xreplace(dict(shift)) if shift else difference
-        checker = Checker({**domains, **(_fresh(goal) if shift else {})})
-        sign = checker.sign(shifted) or checker.certify(shifted)
+    own = [goal] if goal.shift else []
+    for shifted in (replace(goal, shift={}), *own, *shifts.proposed(goal)):
+        try:
+            domains = {**domains_of(goal), **shifts.fresh(shifted)}
+        except Unsupported:
+            if shifted is goal:
+                raise
+            continue
+        sign = _sign(shifts.applied(difference, shifted.shift), Checker(domains))
         if sign == "positive" or (sign and not strict):
             return Answer(Verdict.PROVED, Level.EXACT, "certificate")
     return None
 
 
-def _fresh(goal: Holds) -> dict[str, str]:
-    """Return the domains of the shift's new symbols, once the shift is shown to reach every point.
-
-    Each x is replaced by a + s, a - s, 1/(1+s) or s/(1+s), a polynomial in old symbols and s a new
-    one for each x.  At any point of the domains that satisfies the hypotheses, and with the old
-    symbols in a kept as they are, that is solved by s = x - a, a - x, (1-x)/x or x/(1-x), which has
-    to exist and to lie in the domain of s.
-
-    Raises:
-        Unsupported: that is not shown.
-    """
-    checker, out = Checker(domains_of(goal)), dict[str, str]()
-    for x, image in goal.shift.items():
-        if not x.is_Symbol:
-            raise Unsupported(f"the shift of {x} to {image}, which may not reach every value")
-    old = {s.name for s in (*symbols_of(goal), *goal.shift)}
-    for x, image in goal.shift.items():
-        refused = Unsupported(f"the shift of {x} to {image}, which may not reach every value")
-        new = [s for s in image.free_symbols if s.name not in old]
-        if len(new) != 1 or new[0].name in out:
-            raise refused
-        (s,) = new
-        out[s.name] = domain = goal.domains.get(s.name, "nonnegative")
-        exists, above = sp.Integer(1), None
-        for end, sign in ((image - s, 1), (image + s, -1)):
-            if s not in end.free_symbols and end.is_polynomial():
-                above = sign * (x - end)
-        if checker.equal(image * (1 + s), sp.Integer(1)):
-            exists, above = x, 1 - x
-        if checker.equal(image * (1 + s), s):
-            exists, above = 1 - x, x
-        if (
-            above is None
-            or domain not in ("nonnegative", "positive")
-            or not facts(s) <= facts(domain)
-            or not _told(goal, checker, exists, strict=True)
-            or not _told(goal, checker, above, strict=domain == "positive")
-        ):
-            raise refused
-    return out
+def _sign(expr: Any, checker: Checker) -> str | None:
+    """Return what the small checker says of the sign, of the expression or of its factors."""
+    sign = checker.sign(expr) or checker.certify(expr)
+    if sign:
+        return sign
+    product = _factored(expr, checker)
+    told = checker.sign(product) if product.is_Mul else None
+    return told if told and checker.equal(product, expr) else None
 
 
-def _told(goal: Holds, checker: Checker, expr: Any, *, strict: bool) -> bool:
-    """Whether the domains, or a hypothesis word for word, say that expr >= 0 (strict: > 0)."""
-    sign = checker.sign(expr)
-    if sign == "positive" or (sign and not strict):
-        return True
-    least = [sym.ge(s, 1) for s in expr.free_symbols if checker.domains.get(s.name) == "natural"]
-    kinds = (sp.Gt, sp.Lt) if strict else (sp.Gt, sp.Lt, sp.Ge, sp.Le)
-    return any(isinstance(r, kinds) and checker.equal(expr, r.gts - r.lts)
-               for r in (*goal.given, *least))  # fmt: skip
+def _factored(expr: Any, checker: Checker) -> Any:
+    """Return the factors of an expression, each turned to the side on which its sign is seen."""
+    powers = {p: p.as_base_exp() for p in expr.atoms(sp.Pow) if not p.exp.is_Rational}
+    apart, back = {}, {}
+    for power, (base, exponent) in powers.items():
+        offset, rest = exponent.as_coeff_Add()
+        whole = back.setdefault((base, rest), sp.Dummy(positive=True))
+        apart[power] = whole * base**offset
+    product = sp.factor(expr.xreplace(apart))
+    product = product.xreplace({whole: base**rest for (base, rest), whole in back.items()})
+    parts, turned = [], 1
+    for factor in product.args if product.is_Mul else (product,):
+        base, exponent = factor.as_base_exp()
+        if base.is_Add and exponent.is_Integer and not checker.sign(base) and checker.sign(-base):
+            base, turned = -base, turned * (-1 if exponent % 2 else 1)
+        parts.append(base**exponent)
+    return sp.Mul(turned, *parts)
 
 
 def _by_factors(goal: Holds) -> Answer | None:
@@ -216,6 +199,41 @@ def _by_factors(goal: Holds) -> Answer | None:
     if all(p.verdict is Verdict.PROVED for p in parts):
         return Answer(Verdict.PROVED, Level.weakest(p.level or Level.SAMPLED for p in parts), "factors")
     return None
+
+
+def _by_order(goal: Holds) -> Answer | None:
+    """Show L >= R by what keeps the order: a term at a time, a root by what is under it, a maximum."""
+    relation = goal.relation
+    if not isinstance(relation, sp.Ge | sp.Le):
+        return None
+    roots = [sym.ge(r.gts.args[0], r.lts.args[0]) for r in goal.given
+             if isinstance(r, sp.Ge | sp.Le) and _root(r.gts) and _root(r.lts)]  # fmt: skip
+    rest = replace(goal, given=(*goal.given, *roots))
+    left, right = (sp.Add.make_args(side) for side in (relation.gts, relation.lts))
+    if len(left) != len(right) or len(left) > 3:
+        return None
+    for order in itertools.permutations(right):
+        if all(_above(a, b, rest) for a, b in zip(left, order, strict=True)):
+            return Answer(Verdict.PROVED, Level.EXACT, "order")
+    return None
+
+
+def _root(e: Any) -> bool:
+    return bool(e.is_Pow and e.args[1] == sp.Rational(1, 2))
+
+
+def _above(a: Any, b: Any, goal: Holds) -> bool:
+    """Whether a >= b is exact: they are equal, roots of such, or a is a maximum over such."""
+    if a == b or (a.func is sp.Max and b in a.args):
+        return True
+    if _root(a) and _root(b):
+        return _above(a.args[0], b.args[0], goal)
+    if any(
+        isinstance(r, sp.Ge | sp.Gt | sp.Le | sp.Lt) and (r.gts, r.lts) == (a, b) for r in goal.given
+    ):
+        return True
+    answer = _by_certificate(replace(goal, relation=sym.ge(a, b)))
+    return answer is not None and answer.level is Level.EXACT
 
 
 # -- z3 ------------------------------------------------------------------------------------------
@@ -337,7 +355,7 @@ def _by_sympy(goal: Analysis) -> Answer | None:
 
 _ENGINES: dict[type, tuple[Callable[[Any], Answer | None], ...]] = {
     Identity: (_by_identity, _by_point),
-    Holds: (_by_certificate, _by_factors, _by_z3, _by_point),
+    Holds: (_by_certificate, _by_factors, _by_order, _by_z3, _by_point),
     Ground: (_by_evaluation,),
     Analysis: (_by_sympy,),
     Every: (_by_enumeration,),

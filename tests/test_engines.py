@@ -11,7 +11,7 @@ import z3
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adamproof.proofs_check import engines, points, smt
+from adamproof.proofs_check import engines, points, shifts, smt
 from adamproof.proofs_check.arb import BALLS, NUMBERS
 from adamproof.proofs_check.engines import REASONS, decide, doubt, follows
 from adamproof.proofs_check.points import examine
@@ -34,6 +34,7 @@ from adamproof.theory.symbols import beta1, beta2, eq, ge, gt, symbol, t
 F, R, S = Fraction, sp.Rational, sp.sqrt
 PROVED, REFUTED, UNDECIDED = Verdict.PROVED, Verdict.REFUTED, Verdict.UNDECIDED
 x, y, z = (symbol(n) for n in "xyz")
+b = beta1
 u, s = symbol("u", "nonnegative"), symbol("s", "nonnegative")
 p, q = symbol("p", "positive"), symbol("q", "positive")
 k = symbol("k", "natural")
@@ -67,19 +68,27 @@ SHOWN: dict[str, tuple[Goal, Level, str]] = {
     "strict": (holds(gt(p + u, 0)), Level.EXACT, "certificate"),
     "strict, turned over": (holds(lt(-p, u)), Level.EXACT, "certificate"),
     "shifted": (holds(ge(x**2 - 2 * x, 0), ge(x, 2), shift={x: 2 + u}), Level.EXACT, "certificate"),
-    "factors": (holds(gt(x * y, 0), gt(x, 1), gt(y, 2)), Level.SMT, "factors"),
-    "factor below": (holds(gt(1 / (x - 1), 0), gt(x, 2)), Level.SMT, "factors"),
+    "from a hypothesis": (holds(gt(x, 0), gt(x, y), ge(y, 0)), Level.EXACT, "certificate"),
+    "from several": (holds(gt(x * y, 0), gt(x, 1), gt(y, 2)), Level.EXACT, "certificate"),
+    "from one below": (holds(gt(1 / (x - 1), 0), gt(x, 2)), Level.EXACT, "certificate"),
+    "in [0, 1)": (holds(ge(1 / (1 - b), 1 / (1 - b**2))), Level.EXACT, "certificate"),
+    "a natural number": (holds(ge(k**2 + x**2, k)), Level.EXACT, "certificate"),
+    "later power": (holds(le(beta1 ** (t + 2), beta1 ** (t + 1))), Level.EXACT, "certificate"),
+    "roots": (holds(ge(S(u + 1), S(u))), Level.EXACT, "order"),
+    "maximum": (holds(ge(sp.Max(x, y), x)), Level.EXACT, "order"),
+    "a sum of roots": (holds(ge(z + S(u), S(s) + z), ge(u, s)), Level.EXACT, "order"),
+    "under a root": (holds(ge(u, s), ge(S(u), S(s))), Level.EXACT, "order"),
+    "factors": (holds(gt(x * y, 0), gt(x**3, 1), gt(y, 2)), Level.SMT, "factors"),
+    "factor below": (holds(gt(1 / (x - 1), 0), gt(x**3, 8)), Level.SMT, "factors"),
     "by z3": (holds(ge(x**2 + y**2, 2 * x * y - 1)), Level.SMT, "z3"),
-    "from a hypothesis": (holds(gt(x, 0), gt(x, y), ge(y, 0)), Level.SMT, "z3"),
     "from a conjunction": (holds(gt(x, 0), sp.And(gt(x, y), ge(y, 0))), Level.SMT, "z3"),
-    "roots": (holds(ge(S(u + 1), S(u))), Level.SMT, "z3"),
+    "roots under roots": (holds(ge(S(u) + S(s), S(u + s))), Level.SMT, "z3"),
     "sizes": (holds(ge(sp.Abs(x) + sp.Abs(y), sp.Abs(x + y))), Level.SMT, "z3"),
-    "maximum": (holds(ge(sp.Max(x, y), x)), Level.SMT, "z3"),
+    "maxima": (holds(ge(sp.Max(x, y), (x + y) / 2)), Level.SMT, "z3"),
     "minimum": (holds(le(sp.Min(x, y), x)), Level.SMT, "z3"),
     "not equal": (holds(ne(x**2 + 1, 0)), Level.SMT, "z3"),
     "equal": (holds(eq(x, y), ge(x, y), le(x, y)), Level.SMT, "z3"),
     "power": (holds(ge(1 - beta1**t, 1 - beta1)), Level.SMT, "z3"),
-    "later power": (holds(le(beta1 ** (t + 2), beta1 ** (t + 1))), Level.SMT, "z3"),
     "where it is defined": (holds(gt(x * (1 / x) + u, 0)), Level.EXACT, "certificate"),
     "numbers": (Ground(gt(R(1, 3), R(1, 4))), Level.EXACT, "evaluation"),
     "equal numbers": (Ground(eq(R(1, 3) + R(1, 6), R(1, 2))), Level.EXACT, "evaluation"),
@@ -331,7 +340,6 @@ def test_follows() -> None:
 # -- shifts ----------------------------------------------------------------------------------------
 
 w = symbol("w", "nonnegative")
-b = beta1
 ONTO: dict[str, tuple[Any, tuple[Any, ...], dict[Any, Any], dict[str, str]]] = {
     "x = a + s from a hypothesis": (x - 1, (ge(x, 1),), {x: 1 + u}, {}),
     "x = a + s, turned over": (x - 1, (le(1, x),), {x: 1 + u}, {}),
@@ -353,7 +361,7 @@ ONTO: dict[str, tuple[Any, tuple[Any, ...], dict[Any, Any], dict[str, str]]] = {
 def test_a_shift_onto_the_domain_is_taken(name: str) -> None:
     least, given_, shift, domains = ONTO[name]
     goal = holds(ge(least, 0), *given_, shift=shift, **domains)
-    assert engines._fresh(goal)
+    assert shifts.fresh(goal)
     assert decide(goal).engine == "certificate"
 
 
@@ -390,7 +398,7 @@ def test_a_shift_that_may_miss_a_point_is_refused(name: str) -> None:
     for relation in (ge(x + y**2, 7), gt(x * b + k * u, y)):
         goal = holds(relation, *given_, shift=shift, **domains)
         with pytest.raises(Unsupported, match="may not reach every value"):
-            engines._fresh(goal)
+            shifts.fresh(goal)
         assert decide(goal).verdict is not PROVED
 
 

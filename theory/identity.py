@@ -16,7 +16,7 @@ here.  Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -102,7 +102,7 @@ class Checker:
             signs = [self.sign(term) for term in expr.args]
             if all(signs):
                 return "positive" if "positive" in signs else "nonnegative"
-            return "positive" if self._one_minus_fraction(expr) else None
+            return "positive" if self._one_minus_fraction(expr.args) else None
         if expr.is_Mul:
             signs = [self.sign(factor) for factor in expr.args]
             if all(signs):
@@ -459,16 +459,14 @@ class Checker:
             return self._coefficients(dict(key[1])) == "positive"
         return False
 
-    def _one_minus_fraction(self, expr: Any) -> bool:
-        """Recognise 1 - (product of powers of symbols in [0, 1)), which is positive."""
-        if len(expr.args) != 2:
+    def _one_minus_fraction(self, terms: Sequence[Any]) -> bool:
+        """Recognise c - b p + (terms >= 0), p a product of powers of symbols in [0, 1), c >= b > 0."""
+        unknown = [a for a in terms if not self.sign(a)]
+        constant = sum(Fraction(a.p, a.q) for a in terms if a.is_Rational)
+        if len(unknown) != 1:
             return False
-        ones = [a for a in expr.args if a.is_Rational and a.p == a.q]
-        if len(ones) != 1:
-            return False
-        (other,) = [a for a in expr.args if a is not ones[0]]
-        coeff, product = other.as_coeff_Mul()
-        if not (-1 <= Fraction(coeff.p, coeff.q) < 0):
+        coeff, product = unknown[0].as_coeff_Mul()
+        if not (-constant <= Fraction(coeff.p, coeff.q) < 0):
             return False
         return all(self._below_one(f) for f in (product.args if product.is_Mul else (product,)))
 

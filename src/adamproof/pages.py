@@ -224,8 +224,10 @@ def notebook(page: Page) -> str:
 
 
 def _cell(number: int, kind: str, source: str) -> dict[str, object]:
-    code = {"execution_count": None, "outputs": []} if kind == "code" else {}
-    return {"id": f"part-{number}", "cell_type": kind, "metadata": {}, "source": source, **code}
+    cell: dict[str, object] = {"id": f"part-{number}", "cell_type": kind, "metadata": {}}
+    if kind == "code":
+        cell |= {"execution_count": None, "outputs": []}
+    return cell | {"source": source}
 
 
 def _markdown(section: Section) -> Iterator[str]:
