@@ -170,7 +170,8 @@ def _sign(expr: Any, checker: Checker) -> str | None:
 def _factored(expr: Any, checker: Checker) -> Any:
     """Return the factors of an expression, each turned to the side on which its sign is seen."""
     powers = {p: p.as_base_exp() for p in expr.atoms(sp.Pow) if not p.exp.is_Rational}
-    apart, back = {}, {}
+    apart: dict[Any, Any] = {}
+    back: dict[Any, Any] = {}
     for power, (base, exponent) in powers.items():
         offset, rest = exponent.as_coeff_Add()
         whole = back.setdefault((base, rest), sp.Dummy(positive=True))

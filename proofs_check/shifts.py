@@ -89,8 +89,8 @@ def proposed(goal: Holds) -> Iterator[Holds]:
     Each hypothesis a >= b with a symbol on a side, the other side a fraction, gives a = b + e or
     b = a - e; a symbol in [0, 1) is s/(1+s), and a natural number is 1 + s.
     """
-    ways = [list(_ends(relation)) for relation in goal.given]
-    ways = [[*found, None] for found in ways if found]
+    ends = [list(_ends(relation)) for relation in goal.given]
+    ways = [[*found, None] for found in ends if found]
     plain = _within(goal)
     tried = 0
     for choice in itertools.product(*ways):

@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..theory.records import Answer
+from . import counter, envelope, memory
 from .subjects import Subject
 
 Trial = Callable[[Subject, str], Answer]
 
 #: Trials by the name that a claim's case gives.
-TRIALS: dict[str, Trial] = {}
+TRIALS: dict[str, Trial] = {
+    "float-envelope": envelope.trial,
+    "state-bytes": memory.trial,
+    "step-counter": counter.trial,
+}

@@ -8,7 +8,7 @@ from adamproof.proofs_check import ledger, report
 from adamproof.proofs_check.judge import why_cas
 from adamproof.theory.catalogue import claims
 from adamproof.theory.faithful import paper_of
-from adamproof.theory.records import Case, Claim, Every
+from adamproof.theory.records import Case, Claim, Every, Level, Verdict
 from adamproof.theory.rules import RULES
 
 ROOT = Path(__file__).parents[1]
@@ -31,9 +31,9 @@ def _claims_lines() -> Iterator[str]:
     rows, known = ledger.load(), claims()
     yield "# The claims"
     yield ""
-    yield ("What people say about Adam and its relatives, and what is true.  This page is generated from "
-           "the claims and the ledger; `adamproof explain ID` prints a claim with its derivation or "
-           "witness.")  # fmt: skip
+    yield ("What people say about Adam and its relatives, and what is true.  This page is generated "
+           "from the claims and the ledger; `adamproof explain ID` prints a claim with its derivation "
+           "or witness.")  # fmt: skip
     yield ""
     yield "| family | claims | proved | refuted | measured | undecided |"
     yield "|---|---|---|---|---|---|"
@@ -94,8 +94,8 @@ def _table(*rows: tuple[object, ...]) -> str:
 def _levels() -> str:
     rows = [row for subjects in ledger.load().values() for row in subjects.values()]
     counts = Counter((row["verdict"], row["level"]) for row in rows)
-    levels = [n for n in ("exact", "interval", "smt", "cas", "sampled") if any(k[1] == n for k in counts)]
-    verdicts = [v for v in ("proved", "refuted", "measured", "undecided") if any(k[0] == v for k in counts)]
+    levels = [str(n) for n in Level if any(k[1] == n for k in counts)]
+    verdicts = [str(v) for v in Verdict if any(k[0] == v for k in counts)]
     body = [(v, *(counts[v, n] for n in levels)) for v in verdicts]
     return _table(("findings", *levels), *body)
 
@@ -139,5 +139,3 @@ def _cas() -> str:
             why = next(filter(None, (why_cas(case) for case in cases(claim).values())), "?")
             found.append((claim.id, why))
     return _table(("claim", "why no stronger level"), *found)
-
-

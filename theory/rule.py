@@ -35,6 +35,8 @@ DEFAULTS: dict[str, Fraction] = {
     "rho": Fraction(1, 2),
     "tau": Fraction(1, 4),
     "eps": Fraction(0),
+    "alpha_final": Fraction(1),
+    "gamma_": Fraction(2),
 }
 
 

@@ -11,26 +11,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import sympy as sp
-from sympy import Max, Rational, Symbol, sqrt
+from sympy import Max, sqrt
 
-from .records import Expr
+from .lines import ZERO, moments, news, olds, single
 from .rule import Regime, Rule
-from .symbols import alpha, beta1, beta2, eps, eta, g, lambda_, mu, new, old, psi, rho, t, tau, x
+from .rules_relatives import adabelief, adabound, adadelta, adamax, nadam, nadam_constant, radam
+from .symbols import alpha, beta1, beta2, eps, eta, g, lambda_, mu, t, tau, x
 
-ZERO = sp.Integer(0)
 Correction = Literal["none", "after_max", "before_max"]
-
-
-def _old(*names: str) -> tuple[Symbol, ...]:
-    return tuple(old(n) for n in names)
-
-
-def _new(*names: str) -> tuple[Symbol, ...]:
-    return tuple(new(n) for n in names)
-
-
-def _rule(name: str, initial: dict[str, Expr], formulas: dict[str, Expr]) -> Rule:
-    return Rule(name, initial, (Regime(formulas),))
 
 
 def sgd(*, momentum: bool = False, nesterov: bool = False, dampening: bool = False,
@@ -48,18 +36,18 @@ def sgd(*, momentum: bool = False, nesterov: bool = False, dampening: bool = Fal
                               ("dampening", dampening), ("l2", l2), ("decay", decay)] if on
     )  # fmt: skip
     if not momentum:
-        return _rule(name, {}, {"x": kept - alpha * grad})
-    (b,), (b_t,) = _old("momentum_buffer"), _new("momentum_buffer")
+        return single(name, {}, {"x": kept - alpha * grad})
+    (b,), (b_t,) = olds("momentum_buffer"), news("momentum_buffer")
     buffer = mu * b + (1 - tau if dampening else 1) * grad
     direction = grad + mu * b_t if nesterov else b_t
-    return _rule(
+    return single(
         name, {"momentum_buffer": ZERO}, {"momentum_buffer": buffer, "x": kept - alpha * direction}
     )
 
 
 def sgd_dampened_late() -> Rule:
     """Momentum SGD as torch runs it: the dampening is not applied to the first gradient."""
-    (b,), (b_t,) = _old("momentum_buffer"), _new("momentum_buffer")
+    (b,), (b_t,) = olds("momentum_buffer"), news("momentum_buffer")
     step = x - alpha * b_t
     return Rule(
         "sgd+momentum+late-dampening",
@@ -73,35 +61,31 @@ def sgd_dampened_late() -> Rule:
 
 def adagrad() -> Rule:
     """AdaGrad, diagonal form (Duchi, Hazan & Singer 2011, Figure 1), with torch's rate decay eta."""
-    (s,), (s_t,) = _old("sum"), _new("sum")
+    (s,), (s_t,) = olds("sum"), news("sum")
     rate = alpha / (1 + (t - 1) * eta)
-    return _rule("adagrad", {"sum": ZERO}, {"sum": s + g**2, "x": x - rate * g / (sqrt(s_t) + eps)})
+    return single("adagrad", {"sum": ZERO}, {"sum": s + g**2, "x": x - rate * g / (sqrt(s_t) + eps)})
 
 
-def rmsprop(*, centered: bool = False, momentum: bool = False) -> Rule:
-    """RMSprop (Tieleman & Hinton 2012); centered as in Graves (2013), eq. 40; beta2 smooths."""
-    (v, a, b) = _old("square_avg", "grad_avg", "momentum_buffer")
-    (v_t, a_t, b_t) = _new("square_avg", "grad_avg", "momentum_buffer")
+def rmsprop(*, centered: bool = False, momentum: bool = False, inside: bool = False) -> Rule:
+    """RMSprop (Tieleman & Hinton 2012); centered as in Graves (2013), eq. 40; beta2 smooths.
+
+    ``inside`` adds epsilon under the root, as Graves and TensorFlow do; torch adds it to the root.
+    """
+    (v, a, b) = olds("square_avg", "grad_avg", "momentum_buffer")
+    (v_t, a_t, b_t) = news("square_avg", "grad_avg", "momentum_buffer")
     formulas = {"square_avg": beta2 * v + (1 - beta2) * g**2}
-    root = sqrt(v_t)
+    square = v_t
     if centered:
         formulas["grad_avg"] = beta2 * a + (1 - beta2) * g
-        root = sqrt(v_t - a_t**2)
-    step = g / (root + eps)
+        square = v_t - a_t**2
+    step = g / (sqrt(square + eps) if inside else sqrt(square) + eps)
     if momentum:
         formulas["momentum_buffer"] = mu * b + step
         step = b_t
     initial = dict.fromkeys(formulas, ZERO)
     name = "rmsprop" + ("+centered" if centered else "") + ("+momentum" if momentum else "")
-    return _rule(name, initial, {**formulas, "x": x - alpha * step})
-
-
-def _moments(grad: Expr) -> dict[str, Expr]:
-    m, v = _old("exp_avg", "exp_avg_sq")
-    return {
-        "exp_avg": beta1 * m + (1 - beta1) * grad,
-        "exp_avg_sq": beta2 * v + (1 - beta2) * grad**2,
-    }
+    name += "+eps-inside" if inside else ""
+    return single(name, initial, {**formulas, "x": x - alpha * step})
 
 
 def adam(*, l2: bool = False, corrected: bool = True) -> Rule:
@@ -110,39 +94,24 @@ def adam(*, l2: bool = False, corrected: bool = True) -> Rule:
     Without the correction it is the first half of Algorithm 1 alone.
     """
     grad = g + lambda_ * x if l2 else g
-    m_t, v_t = _new("exp_avg", "exp_avg_sq")
+    m_t, v_t = news("exp_avg", "exp_avg_sq")
     m_hat, v_hat = (m_t / (1 - beta1**t), v_t / (1 - beta2**t)) if corrected else (m_t, v_t)
     name = "adam" + ("+l2" if l2 else "") + ("" if corrected else "-uncorrected")
-    return _rule(
+    return single(
         name,
         {"exp_avg": ZERO, "exp_avg_sq": ZERO},
-        {**_moments(grad), "x": x - alpha * m_hat / (sqrt(v_hat) + eps)},
+        {**moments(grad), "x": x - alpha * m_hat / (sqrt(v_hat) + eps)},
     )
 
 
 def adam_eps_hat() -> Rule:
     """Adam in the order of Kingma & Ba (2015), end of section 2: epsilon hat beside the raw root."""
-    m_t, v_t = _new("exp_avg", "exp_avg_sq")
+    m_t, v_t = news("exp_avg", "exp_avg_sq")
     rate = alpha * sqrt(1 - beta2**t) / (1 - beta1**t)
-    return _rule(
+    return single(
         "adam-eps-hat",
         {"exp_avg": ZERO, "exp_avg_sq": ZERO},
-        {**_moments(g), "x": x - rate * m_t / (sqrt(v_t) + eps)},
-    )
-
-
-def adabelief() -> Rule:
-    """AdaBelief (Zhuang et al. 2020, Algorithm 2): epsilon inside the average and beside the root."""
-    m, s = _old("exp_avg", "exp_avg_var")
-    m_t, s_t = _new("exp_avg", "exp_avg_var")
-    return _rule(
-        "adabelief",
-        {"exp_avg": ZERO, "exp_avg_var": ZERO},
-        {
-            "exp_avg": beta1 * m + (1 - beta1) * g,
-            "exp_avg_var": beta2 * s + (1 - beta2) * (g - m_t) ** 2 + eps,
-            "x": x - alpha * (m_t / (1 - beta1**t)) / (sqrt(s_t / (1 - beta2**t)) + eps),
-        },
+        {**moments(g), "x": x - rate * m_t / (sqrt(v_t) + eps)},
     )
 
 
@@ -151,13 +120,13 @@ def adamw(*, decay: Literal["coupled", "uncoupled"] = "coupled") -> Rule:
 
     ``uncoupled`` is the paper: x shrinks by lambda.  ``coupled`` is the frameworks: by alpha lambda.
     """
-    m_t, v_t = _new("exp_avg", "exp_avg_sq")
+    m_t, v_t = news("exp_avg", "exp_avg_sq")
     m_hat, v_hat = m_t / (1 - beta1**t), v_t / (1 - beta2**t)
     shrink = alpha * lambda_ if decay == "coupled" else lambda_
-    return _rule(
+    return single(
         "adamw" if decay == "coupled" else "adamw-uncoupled",
         {"exp_avg": ZERO, "exp_avg_sq": ZERO},
-        {**_moments(g), "x": x - alpha * m_hat / (sqrt(v_hat) + eps) - shrink * x},
+        {**moments(g), "x": x - alpha * m_hat / (sqrt(v_hat) + eps) - shrink * x},
     )
 
 
@@ -168,94 +137,20 @@ def amsgrad(*, correction: Correction = "none", l2: bool = False, decay: bool = 
     (torch); ``before_max`` takes the maximum of the corrected v_t (optax).
     """
     grad = g + lambda_ * x if l2 else g
-    (u,) = _old("max_exp_avg_sq")
-    m_t, v_t, u_t = _new("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    (u,) = olds("max_exp_avg_sq")
+    m_t, v_t, u_t = news("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     corrected = v_t / (1 - beta2**t) if correction == "before_max" else v_t
     m_hat = m_t if correction == "none" else m_t / (1 - beta1**t)
     root = sqrt(u_t / (1 - beta2**t)) if correction == "after_max" else sqrt(u_t)
     kept = x - alpha * lambda_ * x if decay else x
     tail = ("+l2" if l2 else "") + ("+decay" if decay else "")
-    return _rule(
+    return single(
         ("amsgrad" if correction == "none" else f"amsgrad-{correction.replace('_', '-')}") + tail,
         {"exp_avg": ZERO, "exp_avg_sq": ZERO, "max_exp_avg_sq": ZERO},
         {
-            **_moments(grad),
+            **moments(grad),
             "max_exp_avg_sq": Max(u, corrected),
             "x": kept - alpha * m_hat / (root + eps),
-        },
-    )
-
-
-def nadam() -> Rule:
-    """NAdam (Dozat 2016, Algorithm 2) with the momentum schedule of the frameworks.
-
-    mu_t = beta1 (1 - 0.96^(t psi) / 2); M_t is the product of mu_1 … mu_t.
-    """
-    m_t, v_t, prod_t = _new("exp_avg", "exp_avg_sq", "mu_product")
-    (prod,) = _old("mu_product")
-    base = Rational(96, 100)
-    mu_t = beta1 * (1 - base ** (t * psi) / 2)
-    mu_next = beta1 * (1 - base ** ((t + 1) * psi) / 2)
-    step = (1 - mu_t) * g / (1 - prod_t) + mu_next * m_t / (1 - prod_t * mu_next)
-    return _rule(
-        "nadam",
-        {"mu_product": sp.Integer(1), "exp_avg": ZERO, "exp_avg_sq": ZERO},
-        {
-            "mu_product": prod * mu_t,
-            **_moments(g),
-            "x": x - alpha * step / (sqrt(v_t / (1 - beta2**t)) + eps),
-        },
-    )
-
-
-def radam(*, threshold: int = 5) -> Rule:
-    """RAdam (Liu et al. 2020, Algorithm 2), epsilon added to the root, as in the authors' code.
-
-    Below the threshold it is bias-corrected momentum.  The paper rectifies from rho_t > 4; the
-    authors' code and torch from rho_t > 5.
-    """
-    m_t, v_t = _new("exp_avg", "exp_avg_sq")
-    rho_inf = 2 / (1 - beta2) - 1
-    rho_t = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
-    rect = sqrt((rho_t - 4) * (rho_t - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho_t))
-    m_hat = m_t / (1 - beta1**t)
-    adaptive = sqrt(1 - beta2**t) / (sqrt(v_t) + eps)
-    plain = {**_moments(g), "x": x - alpha * m_hat}
-    rectified = {**_moments(g), "x": x - alpha * m_hat * rect * adaptive}
-    return Rule(
-        "radam",
-        {"exp_avg": ZERO, "exp_avg_sq": ZERO},
-        (Regime(plain, (rho_t <= threshold,)), Regime(rectified, (rho_t > threshold,))),
-    )
-
-
-def adamax() -> Rule:
-    """AdaMax (Kingma & Ba 2015, Algorithm 2), epsilon added to |g| inside the maximum (torch)."""
-    m, u = _old("exp_avg", "exp_inf")
-    m_t, u_t = _new("exp_avg", "exp_inf")
-    return _rule(
-        "adamax",
-        {"exp_avg": ZERO, "exp_inf": ZERO},
-        {
-            "exp_avg": beta1 * m + (1 - beta1) * g,
-            "exp_inf": Max(beta2 * u, sp.Abs(g) + eps),
-            "x": x - alpha * m_t / ((1 - beta1**t) * u_t),
-        },
-    )
-
-
-def adadelta() -> Rule:
-    """AdaDelta (Zeiler 2012, Algorithm 1), times a rate alpha that is 1 in the paper."""
-    v, d = _old("square_avg", "acc_delta")
-    (v_t,) = _new("square_avg")
-    delta = sqrt(d + eps) / sqrt(v_t + eps) * g
-    return _rule(
-        "adadelta",
-        {"square_avg": ZERO, "acc_delta": ZERO},
-        {
-            "square_avg": rho * v + (1 - rho) * g**2,
-            "acc_delta": rho * d + (1 - rho) * delta**2,
-            "x": x - alpha * delta,
         },
     )
 
@@ -276,6 +171,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "rmsprop+centered": lambda: rmsprop(centered=True),
     "rmsprop+momentum": lambda: rmsprop(momentum=True),
     "rmsprop+centered+momentum": lambda: rmsprop(centered=True, momentum=True),
+    "rmsprop+eps-inside": lambda: rmsprop(inside=True),
     "adam": adam,
     "adam+l2": lambda: adam(l2=True),
     "adam-eps-hat": adam_eps_hat,
@@ -287,10 +183,16 @@ RULES: dict[str, Callable[[], Rule]] = {
     "amsgrad-before-max": lambda: amsgrad(correction="before_max"),
     "amsgrad-after-max+decay": lambda: amsgrad(correction="after_max", decay=True),
     "nadam": nadam,
+    "nadam-constant": nadam_constant,
     "radam": radam,
+    "radam-4": lambda: radam(threshold=4),
     "adamax": adamax,
     "adadelta": adadelta,
     "adabelief": adabelief,
+    "adabelief-eps-outside": lambda: adabelief(accumulated=False),
+    "adabound": adabound,
+    "adabound-sqrt": lambda: adabound(schedule="sqrt"),
+    "amsbound": lambda: adabound(maximum=True),
 }
 
 

@@ -35,7 +35,22 @@ DHS11 = Source("Duchi, Hazan & Singer", 2011, "Adaptive Subgradient Methods for 
                "Stochastic Optimization")  # fmt: skip
 M21 = Source("Malladi et al.", 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms",
              "2205.10287")  # fmt: skip
+Z12 = Source("Zeiler", 2012, "ADADELTA: An Adaptive Learning Rate Method", "1212.5701")
+B18 = Source("Bernstein et al.", 2018, "signSGD: Compressed Optimisation for Non-Convex Problems",
+             "1802.04434")  # fmt: skip
+S13 = Source("Sutskever et al.", 2013, "On the importance of initialization and momentum in deep "
+             "learning")  # fmt: skip
+G17 = Source("Goyal et al.", 2017, "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour",
+             "1706.02677")  # fmt: skip
+LH17 = Source("Loshchilov & Hutter", 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+              "1608.03983")  # fmt: skip
+OG25 = Source("Orvieto & Gower", 2025, "In Search of Adam's Secret Sauce", "2505.21829")
+C19 = Source("Choi et al.", 2019, "On Empirical Comparisons of Optimizers for Deep Learning",
+             "1910.05446")  # fmt: skip
+KHB19 = Source("Kunstner, Balles & Hennig", 2019, "Limitations of the Empirical Fisher Approximation "
+               "for Natural Gradient Descent", "1905.12558")  # fmt: skip
 D16 = Source("Dozat", 2016, "Incorporating Nesterov Momentum into Adam")
 P64 = Source("Polyak", 1964, "Some methods of speeding up the convergence of iteration methods")
+H02 = Source("Higham", 2002, "Accuracy and Stability of Numerical Algorithms, 2nd edition")
 FOLKLORE = Source("folklore", None, "stated in many courses and blog posts")
 HERE = Source("adamproof", None, "the true statement beside a refuted one")

@@ -26,6 +26,7 @@ DOMAINS: dict[str, str] = {
     "rho": "unit",
     "eta": "nonnegative",
     "psi": "nonnegative",
+    "alpha_final": "positive",
 }
 
 #: What a domain means in words, and as SymPy assumptions.
@@ -53,6 +54,7 @@ OPTIONS: dict[str, str] = {
     "rho": "rho",
     "lr_decay": "eta",
     "momentum_decay": "psi",
+    "final_lr": "alpha_final",
 }
 
 #: How state entries are written on paper.
@@ -112,6 +114,7 @@ x, g = symbol("x"), symbol("g")
 t, alpha, beta1, beta2 = symbol("t"), symbol("alpha"), symbol("beta1"), symbol("beta2")
 eps, lambda_, mu, tau = symbol("eps"), symbol("lambda_"), symbol("mu"), symbol("tau")
 rho, eta, psi = symbol("rho"), symbol("eta"), symbol("psi")
+alpha_final, gamma = symbol("alpha_final"), symbol("gamma_")
 
 
 # Relations that SymPy does not decide while they are written down: the engines shall.

@@ -1,0 +1,142 @@
+"""Section 7b: what a larger batch does to the moments and the steps, and the square-root rule."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+import sympy as sp
+
+from .catalogue import claim, grid
+from .interval import Interval
+from .invariance import FAMILY, answer, changed, scaled
+from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
+from .roles import second_moment
+from .rule import Rule
+from .sources import M21
+from .symbols import alpha, eps, g, ge, gt, symbol, t, x
+
+#: √B, the root of the batch size.
+W = symbol("w", "positive")
+
+
+def _adaptive(rule: Rule) -> bool:
+    """Whether the move does not change when g and ε are scaled, and v averages g²."""
+    v = second_moment(rule)
+    return v is not None and v.input == g**2 and "lambda_" not in rule.hyper and scaled(rule) is not None
+
+
+@claim("sqrt-batch-scaling", family=FAMILY, source=M21("the square root scaling rule"),
+       says="When the batch grows, scale α with its square root.",
+       statement="For i.i.d. gradients, one step on a batch of 4 with 2α gives the same E x as four "
+                 "steps on batches of 1 with α (ε = 0).",
+       repaired_by="sqrt-batch-scaling-noise")  # fmt: skip
+def sqrt_batch_scaling(rule: Rule) -> Case | None:
+    """Gradients μ ± σ with equal probability, all 16 sequences; with μ = 0 both are 0."""
+    if not _adaptive(rule):
+        return None
+
+    def excess(run: Run, p: Point) -> Interval:
+        small, large = Interval.of(0), Interval.of(0)
+        for signs in product((1, -1), repeat=4):
+            sample = [p["g1"] + sign * p["g2"] for sign in signs]
+            batch = sum(sample, Fraction(0)) / 4
+            small = small + run(p, sample).x[4] / 16
+            large = large + run({**p, "alpha": 2 * p["alpha"]}, [batch]).x[1] / 16
+        return abs(small - large)
+
+    return Case(runs=Runs(excess, grid(g1="1 2", g2="1/2 1/4", alpha="1", eps="0")))
+
+
+def _moments_of_a_batch(rule: Rule) -> tuple[Step, ...]:
+    """E g² of a mean of B, and E v̂_t of the rule, each by induction."""
+    v = second_moment(rule)
+    assert v is not None
+    n, mean = symbol("B", "natural"), symbol("mean")
+    var, second = symbol("var", "nonnegative"), symbol("e", "nonnegative")
+    domains = {"var": "nonnegative", "e": "nonnegative"}
+
+    def square(k: Expr) -> Expr:
+        return k * var + k**2 * mean**2
+
+    line = rule.late.new[v.name].xreplace({v.old: second * (1 - v.beta ** (t - 1)), g**2: second})
+    return (
+        Step("S_B = g_1 + … + g_B: E S_(B+1)² = E S_B² + 2·E S_B·E g + E g², independent",
+             Identity(square(n) + 2 * n * mean * mean + var + mean**2, square(n + 1), domains),
+             "induction from E g² = σ² + μ²: E S_B² = B·σ² + B²·μ²"),
+         Step("so the batch mean has E (S_B/B)² = μ² + σ²/B",
+              Identity(square(n) / n**2, mean**2 + var / n, domains), "divide by B²"),
+         Step("E v_t = (E g²)·(1−β2^t) when it was so at t−1",
+              Identity(line, second * (1 - v.beta**t), domains), "the rule's line is linear in v and "
+              "g²; induction from v_0 = 0: E v̂_t = μ² + σ²/B for every t"),
+    )  # fmt: skip
+
+
+def _drift() -> tuple[Step, ...]:
+    """What a step is worth per sample, with the root of E v̂ under m̂."""
+    a, size, k = symbol("a", "positive"), W**2, symbol("k", "positive")
+    mean, m2, var = symbol("mean"), symbol("M", "positive"), symbol("var", "positive")
+    domains = {"w": "positive", "var": "positive"}
+
+    def drift(rate: Expr) -> Expr:
+        return rate * mean / sp.sqrt(mean**2 + var / size) / size
+
+    def kept(batch: Expr) -> Expr:
+        return var / (var + batch * m2)
+
+    larger, smaller = kept((1 + k) * size), kept(size)
+    return (
+        Step("B = w²: per sample the mean moves x by a·√B·μ/√(μ²+σ²/B)/B = a·μ/√(σ²+B·μ²)",
+             Identity(drift(a * W), a * mean / sp.sqrt(var + size * mean**2), domains),
+             "m̂ over the root of E v̂"),
+        Step("its square is (a·μ/σ)²·σ²/(σ²+B·μ²)",
+             Identity(drift(a * W) ** 2, (a * mean) ** 2 / var * kept(size).subs(m2, mean**2), domains),
+             "the last factor is 1 at μ = 0"),
+        Step("a batch (1+k) times larger: the factor falls",
+             Holds(gt(smaller, larger), (), domains), "M = μ² > 0: no rule α = a·√B is exact"),
+        Step("but by no more than k·B·μ²/σ² of itself",
+             Holds(ge(larger, smaller * (1 - k * size * m2 / var)), (), domains),
+             "so it holds as far as noise dominates, k·B·μ² ≪ σ²"),
+        Step("with α = a·B the square of the drift per sample is a² − a²·σ²/(σ²+B·μ²)",
+             Identity(drift(a * size) ** 2, a**2 - a**2 * kept(size).subs(m2, mean**2), domains),
+             "without noise that is the exact rule: every step is as long, and there are fewer"),
+    )  # fmt: skip
+
+
+@claim("sqrt-batch-scaling-noise", family=FAMILY, source=M21("the square root scaling rule"),
+       says="When the square root is right.",
+       statement="E v̂_t = μ² + σ²/B for batches of B. If the gradient is noise alone, shrinking as "
+                 "1/√B, then α ∝ √B and ε ∝ 1/√B keep the law of (x_t − x_{t−1})²/B for every t. With "
+                 "a mean μ the drift per sample falls by √(σ²/(σ²+Bμ²)): equal only at μ = 0.",
+       hypotheses="i.i.d. gradients, σ² > 0; the betas stay; for the drift √v̂ is √(E v̂).")  # fmt: skip
+def sqrt_batch_scaling_noise(rule: Rule) -> Case | None:
+    """Moments by induction; the noise by homogeneity with c = 1/√B; the drift by algebra."""
+    if not _adaptive(rule) or "eps" not in rule.hyper or rule.only is None:
+        return None
+    factors = answer(rule, {g: g / W, eps: eps / W, alpha: alpha * W}, (1 / W, 1 / W**2, sp.Integer(1)))
+    if factors is None:
+        return None
+    up = changed({g: g / W, eps: eps / W, alpha: alpha * W}, factors)
+    new, domains = rule.only.new, {**rule.domains, "w": "positive"}
+    noise = tuple(
+        Step(f"g and ε over √B, α times √B: {n} takes the factor {f}, w = √B",
+             Identity(new[n].xreplace(up), f * new[n], domains), "induction from a zero start")
+        for n, f in factors.items()
+    )  # fmt: skip
+    moved = new["x"] - x
+
+    def excess(run: Run, p: Point) -> Interval:
+        gs = [p["g1"], p["g2"], p["g3"]]
+        one = run(p, gs).x
+        four = run({**p, "alpha": 2 * p["alpha"], "eps": p["eps"] / 2}, [k / 2 for k in gs]).x
+        return abs(four[3] - four[2] - 2 * (one[3] - one[2]))
+
+    return Case(
+        (*_moments_of_a_batch(rule), *noise,
+         Step("and each move takes the factor √B, whatever the noise was",
+              Identity(moved.xreplace(up), W * moved, domains),
+              "so (x_t − x_(t−1))²/B is the same function of the noise for every B"),
+         *_drift()),
+        control=Identity(moved.xreplace(up), moved, domains),
+        runs=Runs(excess, grid(g1="1 -2", g2="1 -1", g3="2 1/2", eps="1 1/2", alpha="1 1/2")),
+    )  # fmt: skip

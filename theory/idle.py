@@ -1,0 +1,104 @@
+"""Section 7b: what a gradient of zero does to a parameter."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import sympy as sp
+
+from .catalogue import claim, grid
+from .evaluate import value
+from .interval import Interval
+from .kinship import held
+from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
+from .roles import first_moment, quotient, same, second_moment
+from .rule import Rule
+from .sources import FOLKLORE, HERE
+from .symbols import alpha, g, gt, lambda_, mu, old, symbol, t, x
+
+FAMILY = "step size"
+ONE, ZERO = Fraction(1), Fraction(0)
+TINY = Fraction(1, 1 << 20)
+
+
+def _per_gradient(rule: Rule) -> Expr | None:
+    """Return h with x' = x + g·h in the new state, where h does not speak of g or x; else None."""
+    if rule.only is None:
+        return None
+    move = rule.only.new["x"] - x
+    factor = sp.cancel(move / g) if move.is_polynomial(g) else None
+    if factor is None or factor.has(g, x) or not same(rule, move, g * factor):
+        return None
+    return factor
+
+
+@claim("zero-gradient-no-update", family=FAMILY, source=FOLKLORE,
+       says="A zero gradient leaves a parameter alone.",
+       statement="x_t = x_{t−1} whenever g_t = 0, whatever the gradients before were.",
+       hypotheses="the step is defined (no 0/0 at ε = 0); None is no gradient, and the frameworks then "
+                  "skip the parameter.",
+       repaired_by="zero-gradient-what-moves")  # fmt: skip
+def zero_gradient_no_update(rule: Rule) -> Case | None:
+    """True of a rule whose move is a multiple of g; memory and decay refute it."""
+    line, factor = rule.late.new["x"], _per_gradient(rule)
+    defined = "eps" in rule.hyper or second_moment(rule) is None  # else 0/0 in a first step
+
+    def excess(run: Run, p: Point) -> Interval:
+        gap = Interval.of(0)
+        for before in ([], [p["g1"]]) if defined else ([p["g1"]],):
+            places = run(p, [*before, ZERO], ONE).x
+            gap = abs(places[-1] - places[-2])
+            if gap.lo > TINY:
+                break
+        return gap
+
+    steps = () if factor is None else (
+        Step(f"x_t = x_(t−1) + g_t·({factor})", Identity(line, x + g * factor),
+             "the rule's own line: a multiple of g_t, and 0 with it"),
+    )  # fmt: skip
+    return Case(steps, control=Identity(line, x) if steps else None,
+                runs=Runs(excess, grid(g1="1 -2", alpha="1 1/2", eps="1 1/2")))  # fmt: skip
+
+
+def _remembered(rule: Rule) -> tuple[Expr, Expr] | None:
+    """Return x_t for g_t = 0, from the rule and as it is told; None where nothing is told."""
+    still, q, m = {g: sp.Integer(0)}, quotient(rule), first_moment(rule)
+    line = rule.late.new["x"]
+    if q is not None and m is not None:
+        entered = m.beta * m.old + (1 - m.beta) * m.input.xreplace(still)
+        size = (1 - m.beta**t) if q.corrected else sp.Integer(1)
+        silent = rule.late.new[m.name].xreplace(still)
+        return line.xreplace({m.new: silent}), q.kept - alpha * entered / (size * q.denominator)
+    here, b = rule.transition()["x"].subs(g, 0), old("momentum_buffer")
+    kept = (sp.Integer(1), 1 - alpha * lambda_, 1 - lambda_)
+    told = (c * x - alpha * k * b for c in kept for k in (mu, mu**2, sp.Integer(0)))
+    return next(((here, e) for e in told if e != x and same(rule, here, e)), None)
+
+
+@claim("zero-gradient-what-moves", family=FAMILY, source=HERE,
+       says="What moves a parameter whose gradient is zero.",
+       statement="For g_t = 0, x_t = kept − α·β1·m_{t−1}/((1−β1^t)·D_t) (no 1−β1^t where m is not "
+                 "corrected), x_{t−1} − αμ·b_{t−1} under momentum (μ² for Nesterov): what is remembered "
+                 "moves it on, and decay or an L2 penalty shrinks it.",
+       hypotheses="kept: x_{t−1} after decay; an L2 penalty adds (1−β1)λx to β1·m_{t−1}.")  # fmt: skip
+def zero_gradient_what_moves(rule: Rule) -> Case | None:
+    """The rule's line at g = 0, in the state before and the denominator of the step."""
+    found = _remembered(rule)
+    if found is None:
+        return None
+    here, told = found
+    w, m, d, r = (symbol(n, "positive") for n in ("w", "m", "D", "r"))
+
+    def excess(run: Run, p: Point) -> Interval:
+        trace = run(p, [p["g1"], ZERO], ONE)
+        before = {old(n).name: s[1] for n, s in trace.state.items()}
+        env = {**held({**rule.fill(p), **p}, trace, 2), **before, "x": trace.x[1]}
+        return abs(trace.x[2] - value(told, env))
+
+    return Case(
+        (Step(f"g_t = 0:  x_t = {told}", Identity(here, told), "the rule's own lines"),
+         Step("w·m/(r·D) > 0 for w, m, D > 0, r = 1−β^t or 1: it vanishes only with the memory",
+              Holds(gt(w * m / (r * d), 0)), "w = αβ1 or αμ; the same for m < 0")),
+        control=Identity(here, x),
+        runs=Runs(excess, grid(g1="1 -2 3", alpha="1 1/2", eps="1 1/2")),
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""The update rules of Adam's relatives, line by line, in let form.
+
+Each function returns a `Rule`; where a paper and the code of its authors or of the frameworks disagree
+the variant is a named argument.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import sympy as sp
+from sympy import Max, Min, Rational, sqrt
+
+from .lines import ZERO, moments, news, olds, single
+from .rule import Regime, Rule
+from .symbols import alpha, alpha_final, beta1, beta2, eps, g, gamma, psi, rho, t, x
+
+
+def adabelief(*, accumulated: bool = True) -> Rule:
+    """AdaBelief (Zhuang et al. 2020, Algorithm 2): epsilon inside the average and beside the root.
+
+    ``accumulated=False`` leaves out the epsilon that is added to the average in every step.
+    """
+    m, s = olds("exp_avg", "exp_avg_var")
+    m_t, s_t = news("exp_avg", "exp_avg_var")
+    return single(
+        "adabelief" if accumulated else "adabelief-eps-outside",
+        {"exp_avg": ZERO, "exp_avg_var": ZERO},
+        {
+            "exp_avg": beta1 * m + (1 - beta1) * g,
+            "exp_avg_var": beta2 * s + (1 - beta2) * (g - m_t) ** 2 + (eps if accumulated else 0),
+            "x": x - alpha * (m_t / (1 - beta1**t)) / (sqrt(s_t / (1 - beta2**t)) + eps),
+        },
+    )
+
+
+def nadam() -> Rule:
+    """NAdam (Dozat 2016, Algorithm 2) with the momentum schedule of the frameworks.
+
+    mu_t = beta1 (1 - 0.96^(t psi) / 2); M_t is the product of mu_1 … mu_t.  The frameworks average
+    the gradients with beta1 and not with mu_t.
+    """
+    m_t, v_t, prod_t = news("exp_avg", "exp_avg_sq", "mu_product")
+    (prod,) = olds("mu_product")
+    base = Rational(96, 100)
+    mu_t = beta1 * (1 - base ** (t * psi) / 2)
+    mu_next = beta1 * (1 - base ** ((t + 1) * psi) / 2)
+    step = (1 - mu_t) * g / (1 - prod_t) + mu_next * m_t / (1 - prod_t * mu_next)
+    return single(
+        "nadam",
+        {"mu_product": sp.Integer(1), "exp_avg": ZERO, "exp_avg_sq": ZERO},
+        {
+            "mu_product": prod * mu_t,
+            **moments(g),
+            "x": x - alpha * step / (sqrt(v_t / (1 - beta2**t)) + eps),
+        },
+    )
+
+
+def nadam_constant() -> Rule:
+    """NAdam (Dozat 2016, Algorithm 2) at a constant momentum mu_t = beta1."""
+    m_t, v_t = news("exp_avg", "exp_avg_sq")
+    step = (1 - beta1) * g / (1 - beta1**t) + beta1 * m_t / (1 - beta1 ** (t + 1))
+    return single(
+        "nadam-constant",
+        {"exp_avg": ZERO, "exp_avg_sq": ZERO},
+        {**moments(g), "x": x - alpha * step / (sqrt(v_t / (1 - beta2**t)) + eps)},
+    )
+
+
+def radam(*, threshold: int = 5) -> Rule:
+    """RAdam (Liu et al. 2020, Algorithm 2), epsilon added to the root, as in the authors' code.
+
+    Below the threshold it is bias-corrected momentum.  The paper rectifies from rho_t > 4; the
+    authors' code and torch from rho_t > 5.
+    """
+    m_t, v_t = news("exp_avg", "exp_avg_sq")
+    rho_inf = 2 / (1 - beta2) - 1
+    rho_t = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+    rect = sqrt((rho_t - 4) * (rho_t - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho_t))
+    m_hat = m_t / (1 - beta1**t)
+    adaptive = sqrt(1 - beta2**t) / (sqrt(v_t) + eps)
+    plain = {**moments(g), "x": x - alpha * m_hat}
+    rectified = {**moments(g), "x": x - alpha * m_hat * rect * adaptive}
+    return Rule(
+        "radam" if threshold == 5 else f"radam-{threshold}",
+        {"exp_avg": ZERO, "exp_avg_sq": ZERO},
+        (Regime(plain, (rho_t <= threshold,)), Regime(rectified, (rho_t > threshold,))),
+    )
+
+
+def adabound(*, maximum: bool = False, schedule: Literal["constant", "sqrt"] = "constant") -> Rule:
+    """AdaBound (Luo et al. 2019, Algorithm 2) with the bound functions of its section 5.
+
+    The lower bound is alpha* (1 - 1/(gamma t + 1)), the upper one alpha* (1 + 1/(gamma t)).
+    ``constant`` is the authors' code: Adam's rate is clipped with its corrections and epsilon, and
+    multiplies the raw m_t.  ``sqrt`` is the paper: alpha over the raw root is clipped, then divided by
+    the root of t.  ``maximum`` is AMSBound: v_t replaced by its running maximum.
+    """
+    (u,) = olds("max_exp_avg_sq")
+    m_t, v_t, u_t = news("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    lower, upper = alpha_final * (1 - 1 / (gamma * t + 1)), alpha_final * (1 + 1 / (gamma * t))
+    root, state = sqrt(v_t), {"exp_avg": ZERO, "exp_avg_sq": ZERO}
+    lines = moments(g)
+    if maximum:
+        root, state = sqrt(u_t), {**state, "max_exp_avg_sq": ZERO}
+        lines["max_exp_avg_sq"] = Max(u, v_t)
+    rate = alpha * sqrt(1 - beta2**t) / ((1 - beta1**t) * (root + eps))
+    if schedule == "sqrt":
+        rate = alpha / root
+    clipped = Min(Max(rate, lower), upper)
+    if schedule == "sqrt":
+        clipped = clipped / sqrt(t)
+    tail = "-sqrt" if schedule == "sqrt" else ""
+    name = ("amsbound" if maximum else "adabound") + tail
+    regime = Regime({**lines, "x": x - clipped * m_t})
+    return Rule(name, state, (regime,), domains={gamma.name: "positive"})
+
+
+def adamax() -> Rule:
+    """AdaMax (Kingma & Ba 2015, Algorithm 2), epsilon added to |g| inside the maximum (torch)."""
+    m, u = olds("exp_avg", "exp_inf")
+    m_t, u_t = news("exp_avg", "exp_inf")
+    return single(
+        "adamax",
+        {"exp_avg": ZERO, "exp_inf": ZERO},
+        {
+            "exp_avg": beta1 * m + (1 - beta1) * g,
+            "exp_inf": Max(beta2 * u, sp.Abs(g) + eps),
+            "x": x - alpha * m_t / ((1 - beta1**t) * u_t),
+        },
+    )
+
+
+def adadelta() -> Rule:
+    """AdaDelta (Zeiler 2012, Algorithm 1), times a rate alpha that is 1 in the paper."""
+    v, d = olds("square_avg", "acc_delta")
+    (v_t,) = news("square_avg")
+    delta = sqrt(d + eps) / sqrt(v_t + eps) * g
+    return single(
+        "adadelta",
+        {"square_avg": ZERO, "acc_delta": ZERO},
+        {
+            "square_avg": rho * v + (1 - rho) * g**2,
+            "acc_delta": rho * d + (1 - rho) * delta**2,
+            "x": x - alpha * delta,
+        },
+    )
