@@ -8,7 +8,7 @@ from adamproof.proofs_check import ledger, report
 from adamproof.proofs_check.judge import why_cas
 from adamproof.theory.catalogue import claims
 from adamproof.theory.faithful import paper_of
-from adamproof.theory.records import Case, Claim, Every, Level, Verdict
+from adamproof.theory.records import Analysis, Case, Claim, Every, Goal, Identity, Level, Verdict
 from adamproof.theory.rules import RULES
 
 ROOT = Path(__file__).parents[1]
@@ -80,9 +80,9 @@ def _escaped(text: str) -> str:
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
 
 
-def trust_blocks() -> dict[str, str]:
-    """Return the generated parts of docs/trust.md."""
-    return {"levels": _levels(), "lines": _sizes(), "steps": _steps(), "cas": _cas()}
+def trust_block(name: str) -> str:
+    """Return a generated part of docs/trust.md."""
+    return TRUST[name]()
 
 
 def _table(*rows: tuple[object, ...]) -> str:
@@ -123,12 +123,18 @@ def _steps() -> str:
     for claim in claims().values():
         for case in cases(claim).values():
             for step in case.steps:
-                shown = step.goal.says if isinstance(step.goal, Every) else repr(step.goal)
-                told = (claim.id, step.text, shown)
+                told = (claim.id, step.text, _said(step.goal))
                 if told not in seen:
                     seen.add(told)
                     counts[type(step.goal).__name__] += 1
     return _table(("kind of step", "how many different ones"), *sorted(counts.items()))
+
+
+def _said(goal: Goal) -> object:
+    """Return what a goal says, as something that can be compared."""
+    if isinstance(goal, Every):
+        return goal.says
+    return (goal.lhs, goal.rhs) if isinstance(goal, Identity | Analysis) else goal.relation
 
 
 def _cas() -> str:
@@ -139,3 +145,6 @@ def _cas() -> str:
             why = next(filter(None, (why_cas(case) for case in cases(claim).values())), "?")
             found.append((claim.id, why))
     return _table(("claim", "why no stronger level"), *found)
+
+
+TRUST = {"levels": _levels, "lines": _sizes, "steps": _steps, "cas": _cas}
