@@ -19,7 +19,8 @@ _GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "zeta": "ζ", "eta": "η",
     "theta": "θ", "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
     "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "upsilon": "υ", "phi": "φ", "chi": "χ",
-    "psi": "ψ", "omega": "ω", "Delta": "Δ", "Gamma": "Γ", "Sigma": "Σ", "eps": "ε",
+    "psi": "ψ", "omega": "ω", "Delta": "Δ", "Gamma": "Γ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ",
+    "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω", "eps": "ε",
 }  # fmt: skip
 _LATEX = {c: f"\\{n}" for n, c in _GREEK.items()} | {"ε": r"\varepsilon", "∞": r"\infty", "−": "-"}
 _ACCENTS = {"\u0302": r"\hat", "\u0304": r"\bar"}
@@ -265,6 +266,16 @@ class Unicode:
         return tight.translate(_RAISED) if _RAISABLE.fullmatch(tight) else f"^({text})"
 
 
+def _word(plain: str) -> str:
+    """Return a name of one letter, of Greek letters and roots among others, or a word."""
+    root, plain = plain.startswith("√"), plain.removeprefix("√")
+    if len(plain) > 1 and plain.isascii():
+        word = r"\mathrm{" + plain.replace("_", r"\_") + "}"
+    else:
+        word = " ".join(_LATEX.get(c, c) for c in plain)
+    return rf"\sqrt{{{word}}}" if root else word
+
+
 class Latex(Unicode):
     """Writes the same in LaTeX, for math mode."""
 
@@ -282,8 +293,9 @@ class Latex(Unicode):
         plain = unicodedata.normalize("NFD", letter)
         accents = [_ACCENTS[c] for c in plain if c in _ACCENTS]
         plain = "".join(c for c in plain if c not in _ACCENTS)
-        word = r"\mathrm{" + plain.replace("_", r"\_") + "}"
-        text = " ".join([*accents, word if len(plain) > 1 else _LATEX.get(plain, plain)])
+        if "_" in plain.strip("_") and not index:
+            plain, _, index = plain.partition("_")
+        text = " ".join([*accents, _word(plain)])
         index = "".join(_LATEX.get(c, c) for c in index)
         return text + (f"_{index}" if len(index) == 1 else f"_{{{index}}}" if index else "")
 

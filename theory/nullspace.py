@@ -261,8 +261,9 @@ def adaptive_test_error(rule: Rule) -> Case | None:
                "x_i·x_j = 2 + y_i y_j, and the own features on the diagonal: w = Xᵀa interpolates, "
                "in the row space") for y, mine in ((1, up), (-1, down))),
         *least_norm(),
-        *(Step(f"on a new datum with y = {y} it gives y·(n₊a₊ − n₋a₋) + 2(n₊a₊ + n₋a₋) = {told[y]}",
-               Identity(score[y], told[y], domains), "shared features only") for y in (1, -1)),
+        *(Step(f"on a new datum with y = {y} it gives y·(n₊a₊ − n₋a₋) + 2(n₊a₊ + n₋a₋) = {shown}",
+               Identity(score[y], told[y], domains), "shared features only")
+          for y, shown in ((1, "(15n₊+8n₊n₋−n₋)/N"), (-1, "−(8n₊n₋+3n₋−5n₊)/N"))),
         Step("which is > 0 for y = 1", Holds(gt(n * told[1], 0), (gt(n, k),), domains), "n₊ > n₋"),
         Step("and < 0 for y = −1", Holds(gt(-told[-1], 0), (), domains, shift), "8n₊n₋ + 3n₋ > 5n₊"),
     ), control=Holds(gt(8 * n * k + 3 * k - 12 * n, 0), (gt(n, k),), domains))  # fmt: skip

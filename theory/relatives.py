@@ -64,7 +64,7 @@ def adabelief_epsilon(rule: Rule) -> Case | None:
 
 
 def _floor(rule: Rule, name: str, b: sp.Symbol) -> tuple[Step, ...]:
-    """D_t = √(ŝ° + ε/(1−β2)) + ε with ŝ° as at ε = 0, and its least value."""
+    """D_t = √(r + ε/(1−β2)) + ε with r the ŝ_t as at ε = 0, and its least value."""
     m, s0, c = first_moment(rule), symbol("ŝ", "nonnegative"), symbol("c", "nonnegative")
     assert m is not None
     entry = s0 * (1 - b**t) + eps * (1 - b**t) / (1 - b)
@@ -77,7 +77,7 @@ def _floor(rule: Rule, name: str, b: sp.Symbol) -> tuple[Step, ...]:
         Step("x' = x − α·m̂_t/D_t with D_t = √ŝ_t + ε, ŝ_t = s_t/(1−β2^t)",
              Identity(rule.late.new["x"], x - alpha * m.new / (1 - m.beta**t) / d, domains),
              "the rule's own line"),
-        Step("ŝ_t = ŝ°_t + ε/(1−β2), ŝ°_t the corrected average at ε = 0",
+        Step("ŝ_t = r_t + ε/(1−β2), r_t the corrected average at ε = 0",
              Identity(entry / (1 - b**t), s0 + eps / (1 - b), domains), "the sum just found"),
         Step("(√(ŝ+c) − √c)(√(ŝ+c) + √c) = ŝ ≥ 0",
              Identity((sp.sqrt(s0 + c) - sp.sqrt(c)) * (sp.sqrt(s0 + c) + sp.sqrt(c)), s0, domains),
@@ -108,7 +108,7 @@ def adabelief_epsilon_sum(rule: Rule) -> Case | None:
     return Case(
         (Step("s_t = β2·s_(t−1) + (1−β2)·(g_t − m_t)² + ε, and m_t does not hold ε",
               Identity(line, b * s + (1 - b) * entered + eps), "the rule's own line"),
-         Step("s° + e at ε against s° at 0: e_t = β2·e_(t−1) + ε",
+         Step("s + e at ε against s at 0: e_t = β2·e_(t−1) + ε",
               Identity(line.xreplace({s: s + extra}) - line.subs(eps, 0), b * extra + eps,
                        {"e": "nonnegative"}), "the input is the same"),
          Step("e_t = ε(1−β2^t)/(1−β2): β2·ε(1−β2^(t−1))/(1−β2) + ε = ε(1−β2^t)/(1−β2)",

@@ -35,10 +35,11 @@ def sgd(*, momentum: bool = False, nesterov: bool = False, dampening: bool = Fal
         f"+{n}" for n, on in [("momentum", momentum), ("nesterov", nesterov),
                               ("dampening", dampening), ("l2", l2), ("decay", decay)] if on
     )  # fmt: skip
+    undamped = 1 - tau if dampening else sp.Integer(1)
     if not momentum:
-        return single(name, {}, {"x": kept - alpha * grad})
+        return single(name, {}, {"x": kept - alpha * undamped * grad})
     (b,), (b_t,) = olds("momentum_buffer"), news("momentum_buffer")
-    buffer = mu * b + (1 - tau if dampening else 1) * grad
+    buffer = mu * b + undamped * grad
     direction = grad + mu * b_t if nesterov else b_t
     return single(
         name, {"momentum_buffer": ZERO}, {"momentum_buffer": buffer, "x": kept - alpha * direction}
@@ -59,32 +60,39 @@ def sgd_dampened_late() -> Rule:
     )
 
 
-def adagrad() -> Rule:
-    """AdaGrad, diagonal form (Duchi, Hazan & Singer 2011, Figure 1), with torch's rate decay eta."""
+def adagrad(*, l2: bool = False) -> Rule:
+    """AdaGrad, diagonal form (Duchi, Hazan & Singer 2011, Figure 1), with torch's rate decay eta.
+
+    ``l2`` adds lambda x to the gradient, as it does in the rules below.
+    """
+    grad = g + lambda_ * x if l2 else g
     (s,), (s_t,) = olds("sum"), news("sum")
     rate = alpha / (1 + (t - 1) * eta)
-    return single("adagrad", {"sum": ZERO}, {"sum": s + g**2, "x": x - rate * g / (sqrt(s_t) + eps)})
+    name, lines = "adagrad" + ("+l2" if l2 else ""), {"sum": s + grad**2}
+    return single(name, {"sum": ZERO}, {**lines, "x": x - rate * grad / (sqrt(s_t) + eps)})
 
 
-def rmsprop(*, centered: bool = False, momentum: bool = False, inside: bool = False) -> Rule:
+def rmsprop(*, centered: bool = False, momentum: bool = False, inside: bool = False,
+            l2: bool = False) -> Rule:  # fmt: skip
     """RMSprop (Tieleman & Hinton 2012); centered as in Graves (2013), eq. 40; beta2 smooths.
 
     ``inside`` adds epsilon under the root, as Graves and TensorFlow do; torch adds it to the root.
     """
+    grad = g + lambda_ * x if l2 else g
     (v, a, b) = olds("square_avg", "grad_avg", "momentum_buffer")
     (v_t, a_t, b_t) = news("square_avg", "grad_avg", "momentum_buffer")
-    formulas = {"square_avg": beta2 * v + (1 - beta2) * g**2}
+    formulas = {"square_avg": beta2 * v + (1 - beta2) * grad**2}
     square = v_t
     if centered:
-        formulas["grad_avg"] = beta2 * a + (1 - beta2) * g
+        formulas["grad_avg"] = beta2 * a + (1 - beta2) * grad
         square = v_t - a_t**2
-    step = g / (sqrt(square + eps) if inside else sqrt(square) + eps)
+    step = grad / (sqrt(square + eps) if inside else sqrt(square) + eps)
     if momentum:
         formulas["momentum_buffer"] = mu * b + step
         step = b_t
     initial = dict.fromkeys(formulas, ZERO)
     name = "rmsprop" + ("+centered" if centered else "") + ("+momentum" if momentum else "")
-    name += "+eps-inside" if inside else ""
+    name += ("+eps-inside" if inside else "") + ("+l2" if l2 else "")
     return single(name, initial, {**formulas, "x": x - alpha * step})
 
 
@@ -160,6 +168,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "sgd": sgd,
     "sgd+l2": lambda: sgd(l2=True),
     "sgd+decay": lambda: sgd(decay=True),
+    "sgd+dampening": lambda: sgd(dampening=True),
     "sgd+momentum": lambda: sgd(momentum=True),
     "sgd+momentum+l2": lambda: sgd(momentum=True, l2=True),
     "sgd+momentum+decay": lambda: sgd(momentum=True, decay=True),
@@ -167,7 +176,9 @@ RULES: dict[str, Callable[[], Rule]] = {
     "sgd+momentum+dampening": lambda: sgd(momentum=True, dampening=True),
     "sgd+momentum+late-dampening": sgd_dampened_late,
     "adagrad": adagrad,
+    "adagrad+l2": lambda: adagrad(l2=True),
     "rmsprop": rmsprop,
+    "rmsprop+l2": lambda: rmsprop(l2=True),
     "rmsprop+centered": lambda: rmsprop(centered=True),
     "rmsprop+momentum": lambda: rmsprop(momentum=True),
     "rmsprop+centered+momentum": lambda: rmsprop(centered=True, momentum=True),
@@ -179,6 +190,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "adamw": adamw,
     "adamw-uncoupled": lambda: adamw(decay="uncoupled"),
     "amsgrad": amsgrad,
+    "amsgrad+l2": lambda: amsgrad(l2=True),
     "amsgrad-after-max": lambda: amsgrad(correction="after_max"),
     "amsgrad-before-max": lambda: amsgrad(correction="before_max"),
     "amsgrad-after-max+decay": lambda: amsgrad(correction="after_max", decay=True),

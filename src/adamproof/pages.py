@@ -104,7 +104,7 @@ MATH = {
     "∇": r"\nabla", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "↦": r"\mapsto",
     "⟨": r"\langle", "⟩": r"\rangle", "≡": r"\equiv", "ℓ": r"\ell", "∏": r"\prod", "≪": r"\ll",
     "≫": r"\gg", "∪": r"\cup", "∩": r"\cap", "⊂": r"\subset", "∅": r"\emptyset", "½": r"\tfrac12",
-    "∀": r"\forall", "∃": r"\exists", "′": "'", "⋅": r"\cdot", "ℕ": r"\mathbb{N}",
+    "÷": r"\div", "⋯": r"\cdots", "₊": "_{+}", "₋": "_{-}", "∀": r"\forall", "∃": r"\exists", "′": "'", "⋅": r"\cdot", "ℕ": r"\mathbb{N}",
     "ᵀ": r"^{\top}", "⁺": "^{+}", "⁻": "^{-}", "ⁿ": "^{n}", "ᵗ": "^{t}", "ᵏ": "^{k}", "ᵢ": "_{i}",
     "ₜ": "_{t}", "ₙ": "_{n}", "ₖ": "_{k}", "≺": r"\prec", "∘": r"\circ", "∎": r"\blacksquare",
     **{c: f"^{{{i}}}" for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
@@ -123,8 +123,8 @@ _COMPOSED = {"ĝ": "g\u0302", "ŝ": "s\u0302", "ḡ": "g\u0304", "ŵ": "w\u0302"
 _INDEX = r"[_^](?:\([^()]*\)|\{[^{}]*\}|[A-Za-zα-ω0-9*]+)"
 #: A letter with an accent, an index or an exponent: v̂_t, x_(t−1), β1^t; and powers of the rest.
 _INDEXED = re.compile(
-    rf"(?<![^\W\d_])(?:[A-Za-zα-ωΑ-Ω][\u0302-\u0304]?\d?(?:{_INDEX})+"
-    rf"|[A-Za-zα-ωΑ-Ω][\u0302-\u0304]|[α-ω]\d)|(?<=[)\]|\d])(?:{_INDEX})+"
+    rf"(?<![^\W\d_])(?:[A-Za-zα-ωΑ-Ω]\d?(?:{_INDEX})+|[α-ω]\d)"
+    rf"|[A-Za-zα-ωΑ-Ω][\u0302-\u0304]\d?(?:{_INDEX})*|(?<=[)\]|\d])(?:{_INDEX})+"
 )
 
 
