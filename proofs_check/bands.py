@@ -64,7 +64,8 @@ class Format:
     def nearest(self, x: Array) -> Array:
         """Round to nearest, ties to even, beyond the largest number to infinity."""
         if self.native is not None:
-            rounded: Array = x.astype(self.native).astype(np.float64)
+            with np.errstate(over="ignore"):  # to infinity, as it should
+                rounded: Array = x.astype(self.native).astype(np.float64)
             return rounded
         step = np.maximum(np.frexp(x)[1] - self.digits, self.least)
         y = np.ldexp(np.rint(np.ldexp(x, -step)), step)

@@ -5,7 +5,8 @@ model allows (`rounding.Nearest`), and a wider band that holds the exact update 
 (`rounding.Standard`).  Beside it the same optimizer runs, not instrumented, on the same gradients:
 
 - its numbers must be in the narrow band, at every step, for every coordinate;
-- so must the lifted rule, run in Arb balls on some coordinates, be in the wide one.
+- so must the rule, run in Arb balls on some coordinates, be in the wide one: the paper's rule that
+  the code is said to run, or the lifted one where none is named.
 
 Then both are in one band, whose width bounds what rounding has done to the update.  A tensor of N
 coordinates is N runs at once.  Overflow is part of the model: a band may reach infinity, or allow NaN.
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 
 from ..theory import symbols as sym
+from ..theory.faithful import paper_of
 from ..theory.identity import Unsupported
 from ..theory.records import Answer, Level, Verdict, Witness
 from ..theory.rule import Rule
@@ -37,8 +39,12 @@ from .tape import Tape, UnknownKernel
 
 #: The formats that a trial runs in.
 TRIED = ("float32", "float16", "bfloat16")
-#: Steps of a run, coordinates of each kind, draws of the hyper-parameters, coordinates run exactly.
-STEPS, USUAL, WILD, DRAWS, EXACT = 5, 160, 97, 2, 4
+#: Steps of a run (RAdam is adaptive from the sixth on), coordinates of each kind, draws of the
+#: hyper-parameters, coordinates of each kind that are run exactly.
+STEPS, USUAL, WILD, DRAWS, EXACT = 8, 500, 250, 3, 6
+
+#: Hyper-parameters that are drawn as 0, too; others choose another rule by that.
+MAY_BE_ZERO = ("alpha", "beta1", "beta2", "eps")
 
 State = dict[str, Array]
 
@@ -164,7 +170,7 @@ def exact_outside(
 
 
 def works(recipe: Recipe, form: Format, seed: int = 0) -> Iterator[Work]:
-    """Yield what a trial runs: the user's hyper-parameters first, then others.
+    """Yield what a trial runs: the user's hyper-parameters first, then others, zeros among them.
 
     The usual coordinates have gradients of one scale each; the wild ones are any numbers of the
     format, so that all magnitudes are as likely, subnormal ones too, with some zeros.
@@ -173,6 +179,8 @@ def works(recipe: Recipe, form: Format, seed: int = 0) -> Iterator[Work]:
     own = recipe.symbols()
     for k in range(DRAWS):
         values = own if k == 0 else {n: _drawn(n, v, draw) for n, v in own.items()}
+        if k == 1:
+            values |= {n: 0.0 for n in values if n in MAY_BE_ZERO and draw.random() < 0.5}
         start = np.concatenate([_usual(draw, form, draw.normal(size=USUAL)), _wild(draw, form)])
         scale = 10.0 ** draw.uniform(-4, 1, USUAL)
         gradients = [
@@ -291,9 +299,16 @@ def _tried(subject: Subject, work: Work, tally: Tally, device: str) -> Answer | 
     if found:
         return _refuted(work, found, "the run", device)
     tally.count(envelope, numbers, work)
-    chosen = [*range(EXACT), *range(USUAL, USUAL + EXACT)]
-    found = exact_outside(envelope, subject.rule, work, chosen, 1)
+    rule = paper_of(subject.against) if subject.against else subject.rule
+    found = exact_outside(envelope, rule, work, _bounded(envelope), 1)
     return _refuted(work, found, "the exact update", device) if found else None
+
+
+def _bounded(envelope: Envelope) -> list[int]:
+    """Return coordinates of both kinds whose last band is bounded; of a kind that has none, any."""
+    known = np.ravel(envelope.steps[-1]["x"][1].finite)
+    kinds = (range(USUAL), range(USUAL, known.size))
+    return [i for kind in kinds for i in ([i for i in kind if known[i]] or [*kind])[:EXACT]]
 
 
 def _refuted(work: Work, found: Outside, what: str, device: str) -> Answer:
