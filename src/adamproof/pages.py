@@ -175,9 +175,12 @@ def _plain(text: str) -> str:
 _DOCUMENT = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
-\usepackage{amsmath,amssymb}
+\usepackage{amsmath,amssymb,graphicx}
 \usepackage[margin=25mm]{geometry}
-\emergencystretch=3em
+\sloppy\emergencystretch=3em
+%% A formula that is wider than the page is made smaller.
+\newcommand{\fitted}[1]{\[\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}%%
+  {$\displaystyle #1$}\]}
 \begin{document}
 %s
 \end{document}
@@ -203,7 +206,7 @@ def _latex_lines(page: Page) -> Iterator[str]:
                 continue
             number = f"{part.number}. " if part.number else ""
             yield rf"\par\medskip\noindent {number}{tex(part.text)}"
-            yield (rf"\[\displaystyle {part.formula.latex} \]" if part.formula.latex
+            yield (rf"\fitted{{{part.formula.latex}}}" if part.formula.latex
                    else rf"\begin{{quote}}{tex(part.formula.plain)}\end{{quote}}")  # fmt: skip
             if part.remark:
                 yield rf"\noindent\emph{{{tex(part.remark)}}}"
