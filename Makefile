@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help check test bench clean
+.PHONY: help check test record bench clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -22,6 +22,12 @@ test: $(READY)  ## lint, types, arrows between the folders, then the tests
 	@$(BIN)/lint-imports
 	@echo "== pytest"
 	@$(BIN)/python -m pytest
+
+record: $(READY)  ## after a change that is meant: write the ledger and every generated page anew
+	@$(BIN)/adamproof check --update-ledger > /dev/null
+	@$(BIN)/python tests/test_docs.py
+	@$(BIN)/python tests/test_readme.py
+	@$(BIN)/python tests/mutation.py
 
 bench: $(READY)  ## run every script of benchmarks/
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

@@ -15,16 +15,19 @@ from typing import Any
 import sympy as sp
 from flint import acb, arb, ctx, fmpq
 
-from ..theory.identity import Unsupported
+from ..theory.identity import Budget, Unsupported
 from ..theory.records import Analysis
 from ..theory.symbols import DOMAINS
 from .arb import PRECISION
 
-#: Values of the parameters, and how far the two sides may be apart, relative to their size.
-VALUES = tuple(map(Fraction, ("1/2", "3/2", "5/4")))
+#: Values of the parameters, negative ones where they may be, and how far the two sides may be apart,
+#: relative to their size.
+VALUES = tuple(map(Fraction, ("1/2", "3/2", "5/4", "-1/2")))
 TOLERANCE = Fraction(1, 10**6)
 #: Where an infinite interval is cut, how many terms of a series start, how near a limit is seen.
 FAR, TERMS, NEAR = 200, 300, Fraction(1, 2**40)
+#: Terms that are added at most.
+MAX_TERMS = 100_000
 
 Env = Mapping[Any, acb]
 _FUNCTIONS = {
@@ -37,6 +40,7 @@ def disagreement(goal: Analysis) -> str:
 
     Raises:
         Unsupported: Arb is not told how to evaluate a side.
+        Budget: a sum is too long.
     """
     sides = [sp.sympify(goal.lhs), sp.sympify(goal.rhs)]
     assert ctx.prec >= PRECISION
@@ -55,6 +59,8 @@ def disagreement(goal: Analysis) -> str:
 def _value(symbol: sp.Symbol, value: Fraction) -> Fraction:
     if symbol.is_integer:
         return Fraction(2)
+    known = DOMAINS.get(symbol.name, "real")
+    value = value if known == "real" and not symbol.is_nonnegative else abs(value)
     return value / 2 if DOMAINS.get(symbol.name) == "unit" else value
 
 
@@ -116,6 +122,8 @@ def _sum(e: sp.Sum, env: Env) -> acb:
     if high != sp.oo:
         values = {s: sp.Rational(str(v.real.mid().fmpq())) for s, v in env.items()}
         counts = [int(high.subs(values)) - int(low) + 1]
+    if counts[-1] > MAX_TERMS:
+        raise Budget(f"a sum of {counts[-1]} terms, and Arb adds {MAX_TERMS} at most")
     total, sums = acb(0), []
     for k in range(counts[-1] + 1):
         if k in counts:

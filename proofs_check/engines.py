@@ -32,6 +32,7 @@ from ..theory.records import (
     Witness,
 )
 from . import shifts
+from .budget import limited
 from .points import (
     AtPoints,
     Compiled,
@@ -43,6 +44,9 @@ from .points import (
     parts_of,
     symbols_of,
 )
+
+#: Calls of Python functions that SymPy may make for a limit, sum or integral (some seconds).
+MAX_CALLS = 20_000_000
 
 #: What an undecided answer's reason begins with.
 REASONS = (
@@ -273,8 +277,11 @@ def doubt(goal: Goal, answer: Answer) -> str:
 
         if answer.level not in (Level.CAS, Level.SAMPLED, None):
             return f"engines disagree: SymPy alone is not of level {answer.level}"
-        seen = disagreement(goal) if answer.verdict is Verdict.PROVED else ""
-        return f"engines disagree: proved, yet Arb sees {seen}" if seen else ""
+        with limited(MAX_CALLS):
+            seen = disagreement(goal)
+        if answer.verdict is Verdict.PROVED:
+            return f"engines disagree: proved, yet Arb sees {seen}" if seen else ""
+        return "" if seen else "engines disagree: refuted, yet Arb sees both sides agree"
     if isinstance(goal, Ground | Every):
         told = _by_evaluation(goal) if isinstance(goal, Ground) else _by_enumeration(goal)
         agrees = told.verdict is answer.verdict
@@ -321,7 +328,10 @@ def _by_enumeration(goal: Every) -> Answer:
     """Try every point of a finite list."""
     level = Level.EXACT
     for point in goal.over:
-        excess = Interval.of(goal.excess(point))
+        found = goal.excess(point)
+        if not isinstance(found, int | Fraction | Interval):
+            raise Unsupported(f"an excess of type {type(found).__name__}, which is not exact")
+        excess = Interval.of(found)
         level = level if excess.exact else Level.INTERVAL
         if excess.lo > 0:
             witness = Witness(point, str(excess))
@@ -338,11 +348,12 @@ def _by_enumeration(goal: Every) -> Answer:
 
 def _by_sympy(goal: Analysis) -> Answer | None:
     """Let SymPy work out a limit, sum or integral; the difference must vanish identically."""
-    found = goal.lhs.doit()
-    if found.has(sp.Limit, sp.Sum, sp.Integral, sp.Piecewise):
-        return _undecided(f"incompleteness: SymPy leaves {found}")
-    if sp.simplify(found - goal.rhs) == 0:
-        return Answer(Verdict.PROVED, Level.CAS, "sympy")
+    with limited(MAX_CALLS):
+        found = goal.lhs.doit()
+        if found.has(sp.Limit, sp.Sum, sp.Integral, sp.Piecewise):
+            return _undecided(f"incompleteness: SymPy leaves {found}")
+        if sp.simplify(found - goal.rhs) == 0:
+            return Answer(Verdict.PROVED, Level.CAS, "sympy")
     domains = domains_of(goal)
     left = (found - goal.rhs).free_symbols
     point = {s: next(v for v in map(Fraction, ("1/2", "2")) if in_domain(v, domains[s.name]))

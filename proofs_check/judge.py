@@ -136,9 +136,10 @@ class Judge:
         key = store.finding_key(claim, subject, self.device) if self.remembered else None
         if self.remembered is None or key is None:
             return self._fresh(claim, subject)
-        with contextlib.suppress(KeyError, ValueError, TypeError):  # a damaged row is judged anew
+        with contextlib.suppress(Exception):  # a damaged row is judged anew
             row = self.remembered.get(key)
-            if row is not None:
+            about = subject.id if subject else "mathematics"
+            if row is not None and (row["claim"], row["subject"]) == (claim.id, about):
                 return store.finding_of(row)
         found = self._fresh(claim, subject)
         if found.verdict is not Verdict.UNDECIDED:
@@ -228,10 +229,10 @@ class Judge:
         return found
 
     def _recalled(self, claim: Claim, rule: Rule) -> _OnRule | None:
-        row = self.remembered.get(store.rule_key(claim, rule)) if self.remembered else None
-        if row is None:
-            return None
-        with contextlib.suppress(KeyError, ValueError, TypeError):
+        with contextlib.suppress(Exception):  # a damaged row is judged anew
+            row = self.remembered.get(store.rule_key(claim, rule)) if self.remembered else None
+            if row is None:
+                return None
             case = claim.judge(rule) if row["applies"] else None
             answers = tuple(store.answer_of(a) for a in row["answers"])
             witness = store.witness_of(row["witness"])
@@ -284,6 +285,7 @@ class Judge:
         if case.control is None:
             return "no control: the claim gives no near-miss for the engines to refute"
         control = self._ask(case.control)
+        # (of limits and integrals a refutation was held against Arb, see `engines.doubt`)
         if control.verdict is not Verdict.REFUTED:
             return f"control not refuted: {control.verdict} {control.reason}".rstrip()
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -32,6 +32,8 @@ COLUMNS = {
 }
 #: Narrower terminals get the short headings.
 WIDE = 100
+#: What the names of the claims get at least; a matrix that leaves them less is printed in parts.
+LEAST = 20
 #: Relatives that share a column.
 _UNDER = {"amsbound": "adabound", "nesterov": "nadam"}
 MARKS = {
@@ -62,8 +64,8 @@ def matrix(
     *,
     collapsed: bool = False,
     width: int = WIDE,
-) -> Table:
-    """Return the matrix of the findings.
+) -> Iterator[Table]:
+    """Yield the matrix of the findings; where it is wider than the terminal, in parts.
 
     Args:
         findings: what was found; claims of which nothing was found are left out.
@@ -76,19 +78,47 @@ def matrix(
         cells.setdefault((f.claim, column_of(f.subject, subjects)), []).append(f)
     used = {column for _, column in cells}
     columns = [c for c in (*COLUMNS, *sorted(used - COLUMNS.keys())) if c in used]
-    table = Table(title="Claims × optimizers", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
-    headings = [COLUMNS.get(c, (c, c))[width < WIDE] for c in columns]
-    left = width - sum(max(3, len(h)) + 1 for h in headings) - 2
+    title = "Claims × optimizers"
+    while columns:
+        shown, room = list[str](), width - LEAST
+        while columns and (not shown or room >= _breadth(columns[0], width)):
+            room -= _breadth(columns[0], width)
+            shown.append(columns.pop(0))
+        yield _part(findings, cells, shown, title, collapsed=collapsed, width=width)
+        title = "Claims × optimizers, continued"
+
+
+def _heading(column: str, width: int) -> str:
+    return COLUMNS.get(column, (column, column))[width < WIDE]
+
+
+def _breadth(column: str, width: int) -> int:
+    return max(3, len(_heading(column, width))) + 1
+
+
+def _part(
+    findings: Sequence[Finding],
+    cells: Mapping[tuple[str, str], list[Finding]],
+    columns: Sequence[str],
+    title: str,
+    *,
+    collapsed: bool,
+    width: int,
+) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
+    left = width - sum(_breadth(c, width) for c in columns) - 2
     name = "family" if collapsed else "claim"
     table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=max(12, left))
-    for heading in headings:
-        table.add_column(heading, justify="center", no_wrap=True, min_width=3)
+    for column in columns:
+        table.add_column(_heading(column, width), justify="center", no_wrap=True, min_width=3)
     for family, members in _families(findings).items():
-        ids = [c.id for c in members]
+        ids = [c.id for c in members if any((c.id, column) in cells for column in columns)]
+        if not ids:
+            continue
         own = [f for f in findings if f.claim in ids]
         if collapsed:
             found = [[f for i in ids for f in cells.get((i, c), [])] for c in columns]
-            table.add_row(f"{family} ({len(ids)})", *map(_counts, found))
+            table.add_row(f"{family} ({len(members)})", *map(_counts, found))
             continue
         table.add_row(Text(f"{family.upper()}  {_told(own)}", style="dim"), end_section=False)
         for id in ids:

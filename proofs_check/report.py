@@ -100,7 +100,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def write_junit(findings: Sequence[Finding], failures: Sequence[Difference], path: Path) -> None:
-    """Write one test case per finding; a finding that is not as expected is a failure.
+    """Write one test case per finding: a failure where it is not as expected, skipped where undecided.
 
     Raises:
         OSError: the file cannot be written.
@@ -115,6 +115,8 @@ def write_junit(findings: Sequence[Finding], failures: Sequence[Difference], pat
         difference = failing.pop((f.claim, f.subject), None)
         if difference is not None:
             ET.SubElement(case, "failure", message=str(difference)).text = f.reason
+        elif f.verdict is Verdict.UNDECIDED:
+            ET.SubElement(case, "skipped", message=f.reason)
     for difference in failing.values():
         case = ET.SubElement(suite, "testcase", classname=f"adamproof.{difference.claim}",
                              name=difference.subject)  # fmt: skip

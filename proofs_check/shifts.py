@@ -38,11 +38,12 @@ def fresh(goal: Holds) -> dict[str, str]:
     for x, image in goal.shift.items():
         if not x.is_Symbol:
             raise Unsupported(f"the shift of {x} to {image}, which may not reach every value")
-    old = {s.name for s in (*symbols_of(goal), *goal.shift)}
+    known = {*symbols_of(goal), *goal.shift}  # as they are assumed to be, not by name alone
+    old = {s.name for s in known}
     for x, image in goal.shift.items():
         refused = Unsupported(f"the shift of {x} to {image}, which may not reach every value")
         new = [s for s in image.free_symbols if s.name not in old]
-        if len(new) != 1 or new[0].name in out:
+        if len(new) != 1 or new[0].name in out or not image.free_symbols <= {*known, *new}:
             raise refused
         (s,) = new
         out[s.name] = domain = goal.domains.get(s.name, "nonnegative")

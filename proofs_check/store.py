@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Mapping
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from typing import Any
 import platformdirs
 import torch
 
+from .. import STARTED
 from ..theory.records import Answer, Claim, Finding, Level, Verdict, Witness
 from ..theory.rule import Rule
 from .subjects import Subject
@@ -37,9 +38,11 @@ from .subjects import Subject
 #: Set to a folder, it is where the cache lies; set to nothing, there is none.
 VARIABLE = "ADAMPROOF_CACHE"
 #: Rows that nothing has asked for in that time are forgotten.
-KEPT_DAYS = 30
+KEPT_DAYS = 7
 ENGINES = ("torch", "sympy", "mpmath", "z3-solver", "python-flint", "numpy")
-_ROOT = Path(__file__).parent.parent
+_JUDGE = Path(__file__).parent
+_THEORY, _OURS = _JUDGE.parent / "theory", _JUDGE.parent / "optimizers"
+_TORCH = Path(str(torch.optim.__file__)).parent
 
 
 class StoreError(Exception):
@@ -67,13 +70,19 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path, self._new, self._used = path, dict[str, str](), set[str]()
         self._flushed, self._today = time.monotonic(), int(time.time()) // 86_400
+        if changed():
+            raise StoreError(
+                "files of adamproof changed after it was started; judging without the cache"
+            )
+        for source in (_judge_source, partial(_code, "torch"), partial(_code, "ours")):
+            source()  # now, and not when the first subject of its kind is judged
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30)
+            self._db = sqlite3.connect(path, timeout=2)
             with self._db as db:
                 db.execute("CREATE TABLE IF NOT EXISTS found (key TEXT PRIMARY KEY, row TEXT, day INT)")
                 db.execute("DELETE FROM found WHERE day < ?", (self._today - KEPT_DAYS,))
-            self._rows = dict(self._db.execute("SELECT key, row FROM found"))
+                db.execute("SELECT key, row, day FROM found LIMIT 1").fetchone()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the cache {path} cannot be used ({error}); delete it, or set {VARIABLE} to another "
@@ -82,21 +91,30 @@ class Store:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return the row of that key; None where there is none, or one that cannot be read."""
+        text = self._new.get(key)
         try:
-            row = json.loads(self._rows[key])
-        except (KeyError, ValueError):
+            if text is None:
+                (text,) = self._db.execute("SELECT row FROM found WHERE key = ?", (key,)).fetchone()
+            row = json.loads(text)
+        except (sqlite3.Error, ValueError, TypeError):
             return None
         self._used.add(key)
         return row if isinstance(row, dict) else None
 
     def put(self, key: str, row: Mapping[str, Any]) -> None:
         """Keep a row; it is written within a second, so that a killed run loses little."""
-        self._rows[key] = self._new[key] = json.dumps(row, ensure_ascii=False)
+        self._new[key] = json.dumps(row, ensure_ascii=False)
         if time.monotonic() - self._flushed > 1:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is new; a full disk or a lost file is no reason to stop a check."""
+        """Write what is new; a full disk or a lost file is no reason to stop a check.
+
+        Nothing is written once a file of ours has changed since it was imported: what is found then
+        belongs to code that is no longer there.
+        """
+        if changed():
+            self._new = {}
         rows = [(key, row, self._today) for key, row in self._new.items()]
         used = [(self._today, key) for key in self._used]
         with contextlib.suppress(sqlite3.Error), self._db as db:
@@ -127,10 +145,16 @@ def _source(folder: Path) -> str:
     return _hash(*(f"{f.relative_to(folder)}\n{f.read_text(encoding='utf-8')}" for f in files))
 
 
+def changed() -> bool:
+    """Whether a file that keys depend on is younger than this process: its code may not be what runs."""
+    folders = (_THEORY, _JUDGE, _OURS, _TORCH)
+    return any(f.stat().st_mtime > STARTED for folder in folders for f in folder.rglob("*.py"))
+
+
 @cache
 def _judge_source() -> str:
     versions = [f"{name} {version(name)}" for name in ENGINES]
-    return _hash(_source(_ROOT / "theory"), _source(_ROOT / "proofs_check"), sys.version, *versions)
+    return _hash(_source(_THEORY), _source(_JUDGE), sys.version, *versions)
 
 
 @cache
@@ -145,9 +169,9 @@ def _machine(device: str) -> str:
 def _code(kind: str) -> str | None:
     """Return a hash of the code of a kind of subject; None where it is not known."""
     if kind == "torch":
-        return _source(Path(str(torch.optim.__file__)).parent)
+        return _source(_TORCH)
     if kind == "ours":
-        return _source(_ROOT / "optimizers")
+        return _source(_OURS)
     return "" if kind in ("paper", "mathematics") else None
 
 

@@ -262,7 +262,7 @@ def test_the_step_bound_of_the_paper_fails_and_the_tight_one_holds(found: Found,
     assert refuted.witness.point
     assert all(isinstance(value, Fraction) for value in refuted.witness.point.values())
     assert all(value.denominator <= 16 for value in refuted.witness.point.values())
-    assert claims()["kb-step-bound"].repaired_by == "step-bound-tight"
+    assert claims()["kb-step-bound"].repaired_by == "step-bound"
     assert found["step-bound-tight", subject].verdict is Verdict.PROVED
     assert found["step-at-most-lr", subject].verdict is Verdict.REFUTED
     assert found["step-at-most-lr-iff", subject].verdict is Verdict.PROVED

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
+import sympy as sp
 
 from adamproof import checking, cli
 from adamproof.proofs_check import engines, ledger, smt
@@ -15,7 +16,17 @@ from adamproof.proofs_check.judge import SAME_RULE, Judge
 from adamproof.proofs_check.subjects import builtin
 from adamproof.theory.catalogue import claims
 from adamproof.theory.identity import Budget, Checker
-from adamproof.theory.records import Answer, Every, Goal, Level, Verdict, Witness
+from adamproof.theory.records import (
+    Analysis,
+    Answer,
+    Every,
+    Goal,
+    Holds,
+    Level,
+    Verdict,
+    Witness,
+)
+from adamproof.theory.symbols import ge
 
 from .mutation import Mutant, step_mutants
 
@@ -139,6 +150,69 @@ def test_a_finite_list_is_tried_again_whoever_says_it_holds() -> None:
     assert engines.decide(Every("nothing", lambda p: p["n"], ())).reason.startswith("vacuous")
     crashing = Every("n", lambda p: 1 / p["n"], points)
     assert engines.decide(crashing).verdict is UNDECIDED
+
+
+A, Y, N, J = sp.Symbol("a"), sp.Symbol("y"), sp.Symbol("n", integer=True), sp.Symbol("j", integer=True)
+FALSE_ANALYSES = [
+    Analysis(sp.Limit(sp.sqrt(A**2 + Y), Y, 0), A),  # false for a < 0 alone
+    Analysis(sp.Integral(Y, (Y, 0, 1)), sp.Rational(1, 3)),
+    Analysis(sp.Sum(1 / sp.Integer(2) ** J, (J, 0, sp.oo)), sp.Integer(3)),
+]
+
+
+@pytest.mark.parametrize("goal", FALSE_ANALYSES, ids=str)
+def test_arb_sees_that_a_limit_or_an_integral_is_another(goal: Analysis) -> None:
+    assert engines.decide(goal, says(PROVED, Level.CAS)).verdict is UNDECIDED
+    assert engines.decide(goal, says(PROVED)).verdict is UNDECIDED
+
+
+def test_a_true_integral_is_not_refuted_by_a_word() -> None:
+    """Else a control that is true would make a derivation count."""
+    goal = Analysis(sp.Integral(Y, (Y, 0, 1)), sp.Rational(1, 2))
+    lie = Answer(REFUTED, Level.CAS, "liar", witness=Witness({}, "1"))
+    assert engines.decide(goal, lambda _: lie).verdict is UNDECIDED
+    assert engines.decide(goal).verdict is PROVED
+
+
+def test_an_engine_that_does_not_return_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget of calls, not of seconds; SymPy's own ``except Exception`` does not swallow it."""
+
+    def forever(*_: object, **__: object) -> None:
+        while True:
+            try:
+                sorted((3, 1, 2), key=lambda k: k)
+            except Exception:
+                continue
+
+    monkeypatch.setattr(engines, "MAX_CALLS", 100_000)
+    monkeypatch.setattr(sp.Integral, "doit", forever)
+    found = engines.decide(Analysis(sp.Integral(Y, (Y, 0, 1)), sp.Rational(1, 2)))
+    assert found.verdict is UNDECIDED
+    assert found.reason.startswith("budget: more than 100000 calls")
+
+
+def test_arb_adds_no_endless_sum() -> None:
+    total = sp.Limit(sp.Sum(1 / (J * (J + 1)), (J, 1, N)), N, sp.oo)
+    found = engines.decide(Analysis(total, sp.Integer(1)), says(PROVED, Level.CAS))
+    assert found.verdict is UNDECIDED
+    assert found.reason.startswith("budget: a sum of")
+
+
+def test_a_float_in_a_finite_list_is_not_exact() -> None:
+    """10^16 + 1 ≤ 10^16 in floats."""
+    false = Every("n+1 ≤ n", lambda p: float(p["n"]) + 1 - 1e16, ({"n": Fraction(10**16)},))  # type: ignore[arg-type, return-value]
+    found = engines.decide(false)
+    assert found.verdict is UNDECIDED
+    assert "float, which is not exact" in found.reason
+
+
+def test_a_shift_may_not_assume_more_of_a_symbol_than_the_goal() -> None:
+    """The a of the image is positive to SymPy, the a of the goal is not."""
+    x, a, s = sp.Symbol("x", real=True), sp.Symbol("a", real=True), sp.Symbol("s", nonnegative=True)
+    image = sp.Symbol("a", positive=True) + s
+    for size in (sp.Abs(x + 1000), sp.sqrt((x + 1000) ** 2)):
+        false = Holds(ge(x + 1000, size), (ge(x, a),), {}, {x: image})
+        assert engines.decide(false).verdict is not PROVED
 
 
 @pytest.mark.parametrize("fault", ["crashes", "runs out of budget", "answers nonsense"])

@@ -20,7 +20,8 @@ RECORDED = [
 
 def printed(findings: list[Finding], width: int, *, collapsed: bool = False) -> list[str]:
     console = Console(width=width, file=StringIO())
-    console.print(matrix.matrix(findings, SUBJECTS, collapsed=collapsed, width=width))
+    for part in matrix.matrix(findings, SUBJECTS, collapsed=collapsed, width=width):
+        console.print(part)
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -36,6 +37,25 @@ def test_it_fits_the_terminal_and_shows_every_column(width: int, collapsed: bool
     assert "…" not in lines[2]
     for line in lines[4:]:  # marks are never cut; names may be
         assert "…" not in line[30:], line
+
+
+@pytest.mark.parametrize("width", [40, 60])
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_a_narrow_terminal_gets_it_in_parts(width: int, collapsed: bool) -> None:
+    lines = printed(RECORDED, width, collapsed=collapsed)
+    assert max(map(len, lines)) <= width
+    heads = [line.split()[1:] for line in lines if line.split()[:1] == [["claim", "family"][collapsed]]]
+    shown = [column for head in heads for column in head]
+    assert len(heads) > 1
+    assert len(shown) == len({matrix.column_of(f.subject, SUBJECTS) for f in RECORDED})
+    assert not any("…" in column for column in shown)
+    if not collapsed:  # there a family is in each part with counts of its own
+        names = {c.family.upper()[:8] for c in claims().values()}
+        counts = [
+            sum(line.count(mark) for line in told if line[1:9] not in names for mark in "✓✗~")
+            for told in (lines, printed(RECORDED, 110))
+        ]
+        assert counts[0] == counts[1] > 0
 
 
 def test_every_claim_and_family_has_a_row() -> None:

@@ -172,8 +172,20 @@ def test_what_is_undecided_is_not_kept(opened: Store) -> None:
     kept.close()
 
 
-@pytest.mark.parametrize("row", ["{", "[]", "{}", '{"verdict": "certain"}', '{"answers": null}'])
-def test_a_damaged_row_is_judged_anew(opened: Store, row: str) -> None:
+DAMAGED = ["{", "[]", "{}", '{"verdict": "certain"}', '{"answers": null}', None, b"\xff"]
+#: A row that is whole but for its witness.
+WITNESSED = {"claim": PROVED.id, "subject": PAPER.id, "verdict": "refuted", "level": "exact",
+             "reason": "", "statement": "", "code_hash": "", "seconds": 0.0, "answers": [],
+             "applies": True, "proved": False, "ran": False}  # fmt: skip
+DAMAGED += [
+    json.dumps(WITNESSED | {"witness": {"point": point, "excess": "1", "replayed": ""}})
+    for point in ([1], {"g1": "1/0"}, {"g1": "x"}, None)
+]
+DAMAGED += [json.dumps(WITNESSED | {"claim": "another", "witness": None, "applies": 1, "answers": [1]})]
+
+
+@pytest.mark.parametrize("row", DAMAGED)
+def test_a_damaged_row_is_judged_anew(opened: Store, row: str | bytes | None) -> None:
     for claim in (PROVED, REFUTED):
         Judge(remembered=opened).finding(claim, PAPER)
     opened.flush()
@@ -184,6 +196,23 @@ def test_a_damaged_row_is_judged_anew(opened: Store, row: str) -> None:
     kept = again(opened)
     for claim in (PROVED, REFUTED):
         assert same(Judge(remembered=kept).finding(claim, PAPER), Judge().finding(claim, PAPER))
+    kept.close()
+
+
+def test_files_that_change_while_it_runs_are_not_trusted(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code that runs is then not the code that the key is about."""
+    opened.put("before", {"n": 1})
+    opened.flush()
+    opened.put("after", {"n": 1})
+    monkeypatch.setattr(store, "STARTED", 0.0)  # every file is younger
+    opened.flush()
+    with pytest.raises(StoreError, match="changed after it was started; judging without the cache"):
+        Store(opened.path)
+    monkeypatch.undo()
+    kept = again(opened)
+    assert (kept.get("before"), kept.get("after")) == ({"n": 1}, None)
     kept.close()
 
 

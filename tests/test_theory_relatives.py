@@ -429,6 +429,17 @@ def test_the_projected_rate_on_torchs_adam(device: str, g: list[list[float]]) ->
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_there_is_no_projected_rate_where_the_step_is_orthogonal_to_the_gradient(device: str) -> None:
+    """Sign descent, p = −0.1·(1, −1), against the gradient (1, 1)."""
+    x = positions(torch.optim.Adam, [[1.0, 2.0], [2.0, -1.0]], device, lr=0.1, betas=(0.0, 0.0),
+                  eps=0.0)  # fmt: skip
+    p, across = np.array(x[2]) - np.array(x[1]), np.array([1.0, 1.0])
+    assert p @ across == pytest.approx(0, abs=1e-15)
+    rates = np.linspace(-50, 50, 1001)
+    assert np.all((-rates[:, None] * across - p) @ p < -0.019)  # never orthogonal to p
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_the_projected_rate_of_torchs_adam_can_be_negative(device: str) -> None:
     x = positions(torch.optim.Adam, [[1.0], [-0.25]], device, lr=1.0, betas=(0.5, 0.75), eps=0.0)
     p = x[2][0] - x[1][0]

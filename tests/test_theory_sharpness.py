@@ -93,6 +93,10 @@ def test_at_a_minimum_the_form_in_the_weights_is_a_property_of_the_function(
     fitted = output(theta, torch.tensor([-1.0, 0.0, 1.0]))
     matrix = hessian(theta, fitted)
     torch.testing.assert_close(theta @ matrix @ theta, 4 * (fitted**2).sum())
+    errors = torch.tensor([0.5, -1.0, 2.0])
+    off = hessian(theta, fitted - errors)
+    told = (4 * fitted**2 + 2 * errors * fitted).sum()
+    torch.testing.assert_close(theta @ off @ theta, told)
     p, q = float(matrix[0, 0] + matrix[1, 1]), float(matrix[2, 2])
     a = np.geomspace(1e-2, 1e2, 4001)
     assert min(p / a**2 + q * a**2) == pytest.approx(2 * (p * q) ** 0.5, rel=1e-5)
@@ -110,6 +114,60 @@ def test_the_same_function_is_sharper_in_torch_too() -> None:
         told = float(statement.statement.lhs.subs(sharpness.a, sp.Rational(k)))  # type: ignore[union-attr]
         assert float(matrix.trace()) == pytest.approx(told)
         assert float(torch.linalg.eigvalsh(matrix)[-1]) == pytest.approx(told)
+
+
+@given(parts=WEIGHTS, targets=TARGETS)
+@FEW
+def test_without_an_outgoing_weight_the_least_trace_is_not_reached(
+    parts: tuple[float, ...], targets: tuple[float, ...]
+) -> None:
+    theta = weights((*parts[:4], 0.0, parts[5]), "cpu")
+    matrix = hessian(theta, torch.tensor(targets))
+    incoming, q = float(matrix[0, 0] + matrix[1, 1]), float(matrix[2, 2])
+    assert incoming == 0 < q
+    general = hessian(weights(parts, "cpu"), torch.tensor(targets))
+    assert float(general[0, 0] + general[1, 1]) == pytest.approx(3 * parts[4] ** 2)
+
+
+# -- the box of Keskar et al. ----------------------------------------------------------------------
+
+
+def risen(a: float, radius: float, one: float, device: str = "cpu") -> float:
+    """Return the largest relative rise of the loss on a grid in the box, in per cent."""
+    theta = torch.tensor([a, 1 / a], device=device)
+    side = radius * (theta + one)
+    across = torch.linspace(-1, 1, 201, device=device)
+    w, v = theta[0] + side[0] * across[:, None], theta[1] + side[1] * across
+    return float(100 * ((v * torch.relu(w) - 1) ** 2 / 2).max())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(a=st.floats(0.05, 20), radius=st.sampled_from([1e-3, 5e-4, 0.1, 0.9, 3.0]))
+@FEW
+def test_the_largest_rise_in_the_box_depends_on_the_weights(
+    a: float, radius: float, device: str
+) -> None:
+    corner = radius * (1 + radius) * (1 + a) ** 2 / a
+    assert risen(a, radius, 1, device) == pytest.approx(50 * corner**2, rel=1e-6)
+    bare = 50 * (2 * radius + radius**2) ** 2
+    assert risen(a, radius, 0, device) == pytest.approx(bare, rel=1e-6)
+    assert risen(a, radius, 1, device) >= 50 * (4 * radius * (1 + radius)) ** 2 * (1 - 1e-6)
+    told = sharpness.boxed(1).subs({sharpness.a: a, sharpness.symbol("ε", "positive"): radius})
+    assert float(told) == pytest.approx(50 * corner**2)
+
+
+@given(parts=WEIGHTS, a=st.floats(0.25, 4))
+@FEW
+def test_a_box_in_proportion_to_the_weights_is_mapped_onto_itself(
+    parts: tuple[float, ...], a: float
+) -> None:
+    theta, y = weights(parts, "cpu"), torch.tensor([0.5, -1.0, 2.0])
+    factors = torch.tensor([a, a, 1 / a, 1, 1, 1])
+    draw = torch.rand((200, 6), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for one, same in ((0.0, True), (1.0, False)):
+        here, there = (torch.stack([loss(at + 0.1 * (at.abs() + one) * d, y) for d in draw])
+                       for at in (theta, factors * theta))  # fmt: skip
+        assert torch.allclose(here, there) == (same or a == 1)
 
 
 # -- Wilson's data ---------------------------------------------------------------------------------
@@ -198,6 +256,19 @@ def test_a_linear_rule_stays_in_the_row_space(name: str, device: str) -> None:
     onto = np.linalg.pinv(data) @ data
     for w in train(name, device, 30, lambda_=0.125):
         assert onto @ w == pytest.approx(w, abs=1e-12)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["Adam(weight_decay=0.1)", "AdamW", "RAdam", "Adadelta", "Adam"])
+def test_other_adaptive_optimizers_leave_the_row_space(name: str, device: str) -> None:
+    data, _ = wilson(3, 2)
+    onto = np.linalg.pinv(data) @ data
+    seen = train(f"torch.optim:{name}", device, 12, beta2=31 / 32, eps=1e-3, rho=0.75, lambda_=0.125)
+    out = [abs(onto @ w - w).max() for w in seen]
+    if name == "RAdam":
+        assert max(out[:5]) < 1e-12 < 1e-6 < min(out[5:])
+    else:
+        assert min(out) > 1e-4
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamproof.theory import adagrad, conventions, rates, signs, sparse, warmup
+from adamproof import optimizers
+from adamproof.theory import adagrad, conventions, rates, signs, sparse, step_bound, uncorrected, warmup
 from adamproof.theory.faithful import paper_of
 from adamproof.theory.rules import RULES
 from adamproof.theory.symbols import alpha
@@ -366,6 +367,105 @@ def test_torchs_schedulers_make_the_schedule(w: int, total: int, low: float) -> 
     assert seen == pytest.approx(told, abs=1e-12)
     assert sum(seen[:w]) == pytest.approx((w + 1) / 2)
     assert sum(seen[w - 1 :]) == pytest.approx((total - w + 1) * (1 + low) / 2)
+
+
+# -- how far a step can go -------------------------------------------------------------------------
+
+AMSGRADS: list[Callable[..., torch.optim.Optimizer]] = [
+    lambda p, **kw: torch.optim.Adam(p, amsgrad=True, **kw),
+    lambda p, **kw: optimizers.AMSGrad(p, correction="before_max", **kw),
+]
+
+
+@given(one=st.integers(1, 63), two=st.integers(8, 63))
+@EXAMPLES
+def test_the_bound_on_a_step_is_the_largest_one(one: int, two: int) -> None:
+    p = {"beta1": Fraction(one, 64), "beta2": Fraction(two, 64)}
+    seen = [largest(one / 64, two / 64, t) for t in range(1, 7)]
+    assert [float(step_bound.bound(p, t)) for t in range(1, 7)] == pytest.approx(seen, rel=1e-9)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("make", AMSGRADS)
+@given(gradients=GRADIENTS, beta1=BETA, beta2=BETA)
+@EXAMPLES
+def test_a_maximum_only_shortens_the_steps(
+    make: Callable[..., torch.optim.Optimizer],
+    gradients: list[float],
+    beta1: float,
+    beta2: float,
+    device: str,
+) -> None:
+    x, _ = walk(lambda p: make(p, lr=ALPHA, betas=(beta1, beta2), eps=0.0), gradients, device)
+    p = {"beta1": Fraction(beta1), "beta2": Fraction(beta2)}
+    for t in range(1, len(x)):
+        assert abs(x[t] - x[t - 1]) <= ALPHA * float(step_bound.bound(p, t)) * (1 + 1e-9) + 1e-12
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_penalised_gradient_reaches_the_bound_too(decay: float, device: str) -> None:
+    """What enters is chosen; the gradient is that less the penalty."""
+    beta1, beta2, steps = 0.75, 0.875, 5
+    param = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64, device=device))
+    optimizer = torch.optim.Adam([param], ALPHA, (beta1, beta2), eps=0.0, weight_decay=decay)
+    before = 0.0
+    for i in range(1, steps + 1):
+        before = float(param.item())
+        param.grad = torch.full_like(param, (beta1 / beta2) ** (steps - i) - decay * before)
+        optimizer.step()
+    p = {"beta1": Fraction(beta1), "beta2": Fraction(beta2)}
+    assert close(abs(float(param.item()) - before), ALPHA * float(step_bound.bound(p, steps)))
+
+
+# -- without correction ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_torchs_rmsprop_starts_with_ten_times_its_rate(device: str) -> None:
+    x, _ = walk(lambda p: torch.optim.RMSprop(p, lr=ALPHA, alpha=0.99, eps=0.0), [3.0], device)
+    assert x[1] == pytest.approx(-10 * ALPHA, rel=1e-12)
+
+
+@given(one=st.integers(0, 63), two=st.integers(1, 63))
+@EXAMPLES
+def test_uncorrected_steps_are_never_longer_iff_the_second_beta_is_no_larger(one: int, two: int) -> None:
+    b1, b2 = Fraction(one, 64), Fraction(two, 64)
+    above = [(1 - b1**t) ** 2 > 1 - b2**t for t in range(1, 65)]  # t > 1/s, s = b2/b1 − 1 ≥ 1/63
+    assert any(above) == (b2 > b1)
+
+
+def test_a_small_first_step_says_nothing_of_the_next_ones() -> None:
+    ratio = [(1 - 0.9**t) / math.sqrt(1 - 0.95**t) for t in range(1, 11)]
+    assert ratio[0] < 0.45
+    assert ratio[9] > 1.02
+    peak = max(range(1, 20_000), key=lambda t: (1 - 0.9**t) / math.sqrt(1 - 0.999**t))
+    assert peak == uncorrected.PEAK
+    told = (1 - 0.9**peak) / math.sqrt(1 - 0.999**peak)
+    assert told == pytest.approx(float(uncorrected.PEAK_VALUE), abs=1e-4)
+
+
+# -- what averages estimate ------------------------------------------------------------------------
+
+
+def test_the_four_window_measures_are_in_the_told_order() -> None:
+    for b in np.linspace(0.001, 0.999, 999):
+        tau = -1 / math.log(b)
+        half, age, size = tau * math.log(2), b / (1 - b), (1 + b) / (1 - b)
+        assert max(half, age) < tau < 1 / (1 - b) < size
+        assert (half > age) == (b < 0.5) or math.isclose(b, 0.5)
+
+
+def test_adabeliefs_average_tends_to_the_told_share_of_the_variance() -> None:
+    """E ŝ_t by its recursion, in the exact moments of m: mean 3, variance 2."""
+    mean, var, b1, b2 = 3.0, 2.0, 0.75, 0.875
+    first = spread = s = 0.0
+    for _ in range(400):
+        gap = b1**2 * (var + spread + (mean - first) ** 2)
+        first, spread = b1 * first + (1 - b1) * mean, b1**2 * spread + (1 - b1) ** 2 * var
+        s = b2 * s + (1 - b2) * gap
+    assert s == pytest.approx(var * 2 * b1**2 / (1 + b1), rel=1e-12)
+    assert gap == pytest.approx(s, rel=1e-12)
 
 
 # -- the variance of the rate ----------------------------------------------------------------------

@@ -107,14 +107,14 @@ def _limits() -> tuple[Step, ...]:
              "so Σ|g_t| < ∞ makes the path finite"),
         Step("(w + a)² ≥ w² + a², so √G_t ≤ Σ_{i≤t} |g_i|",
              Holds(ge((w + a) ** 2, w**2 + a**2), (), domains),
-             "induction: then the rate stays above α/(Σ|g_i| + ε)"),
+             "induction: then the rate is at least α/(Σ|g_i| + ε)"),
     )  # fmt: skip
 
 
 @claim("adagrad-path", family=FAMILY, source=HERE,
        says="When AdaGrad's rate tends to zero, and when it stops.",
        statement="The rate tends to 0 iff Σ g_t² = ∞, and then the path Σ |x_t − x_{t−1}| is infinite; "
-                 "the path is finite iff Σ |g_t| < ∞, and then the rate stays above α/(Σ|g_t| + ε).",
+                 "the path is finite iff Σ |g_t| < ∞, and then the rate is at least α/(Σ|g_t| + ε).",
        hypotheses="no rate decay (η = 0); ε ≥ 0; some g_t ≠ 0.")  # fmt: skip
 def adagrad_path(rule: Rule) -> Case | None:
     """Divergence in blocks in which G doubles; the two halves of the belief exclude each other."""

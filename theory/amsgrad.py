@@ -8,12 +8,12 @@ import sympy as sp
 
 from .catalogue import claim, grid
 from .interval import Interval
-from .lemmas import correction_rate
-from .records import Case, Goal, Holds, Identity, Point, Run, Runs, Step, Trace
-from .roles import Quotient, first_moment, quotient, second_moment
+from .lemmas import correction_rate, power_vanishes
+from .records import Case, Expr, Goal, Holds, Identity, Point, Run, Runs, Step, Trace
+from .roles import Average, Quotient, first_moment, quotient, second_moment
 from .rule import Rule
 from .sources import HERE, RKK18
-from .symbols import beta2, eps, ge, new, old, symbol, t, x
+from .symbols import beta2, eps, g, ge, gt, new, old, symbol, t, x
 
 FAMILY = "AMSGrad"
 #: Spikes and silences; β1 = 0 lets the denominator be seen alone.
@@ -95,26 +95,89 @@ def amsgrad_denominator_monotone(rule: Rule) -> Case | None:
     return _case(rule, q, _growth(rule, q), near, schedule=False)
 
 
+#: Spikes, and no silence in which D_t could not be read off the step.
+AFTER_A_SPIKE = grid(g1="1 2", g2="0 1 1/2", g3="0 2", beta1="1/2 3/4", beta2="3/4 1/2")
+
+
 @claim("amsgrad-rebound-factor", family=FAMILY, source=HERE,
        says="By how much AMSGrad's denominator can fall when the maximum is corrected afterwards.",
-       statement="After the maximum was reached at step 1, D_t/D_1 = √((1−β2)/(1−β2^t)) at ε = 0, "
-                 "which falls towards √(1−β2).",
-       hypotheses="ε = 0; the maximum u stays what it was at step 1.")  # fmt: skip
+       statement="D_t/D_s ≥ √((1−β2^s)/(1−β2^t)) ≥ √(1−β2) for s ≤ t and every gradient sequence.  The "
+                 "first is an equality while the maximum stays; it is reached from step 1 on at g = "
+                 "(1, 0, 0, …): D_t/D_1 = √((1−β2)/(1−β2^t)), which falls towards √(1−β2).",
+       hypotheses="ε = 0; D_s > 0.")  # fmt: skip
 def amsgrad_rebound_factor(rule: Rule) -> Case | None:
-    """The same maximum under a growing correction."""
+    """The same maximum, or a larger one, under a growing correction."""
     q, name = quotient(rule), maximum(rule)
     if q is None or name is None or not q.denominator.has(beta2):
         return None
-    u = new(name)
-    domains = {u.name: "positive"}
-    d = q.denominator.subs(eps, 0)
-    ratio = d / d.subs(t, 1)
-    told = sp.sqrt(1 - beta2) / sp.sqrt(1 - beta2**t)
+
+    def excess(run: Run, p: Point) -> Interval:
+        base = {**rule.fill(p), "alpha": Fraction(1), "lambda_": Fraction(0), "eps": Fraction(0)}
+        slopes, b2 = [p["g1"], p["g2"], p["g3"]], p[beta2.name]
+        trace = run(base, slopes, Fraction(0))
+        d = {k: observed(rule, q, base, trace, k) for k in (1, 2, 3)}
+        worst = Interval.of(-1)
+        for i, k in ((1, 2), (1, 3), (2, 3)):
+            told = d[i] * Interval.of((1 - b2**i) / (1 - b2**k)).sqrt()
+            reached = not any(slopes[i:k]) and i == 1
+            worst = worst.maximum(abs(told - d[k]) if reached else told - d[k])
+        return worst
+
+    ratio, told = _rebound_ratio(q, name)
     return Case(
-        (Step("D_t/D_1 = √((1−β2)/(1−β2^t))", Identity(ratio, told, domains), "u cancels"),
+        (*_growth(rule, q)[:1], *_rebound_floor(q, name), *_silence(rule, name),
+         Step("D_t/D_1 = √((1−β2)/(1−β2^t)) where u stays", Identity(ratio, told, {new(name).name:
+              "positive"}), "u cancels"),
          Step("it is at most 1", Holds(ge(1 - beta2**t, 1 - beta2)), "β2^t ≤ β2"),
-         Step("and non-increasing", Holds(ge(1 - beta2 ** (t + 1), 1 - beta2**t)), "β2 < 1")),
-        control=Identity(ratio, 1 / told, domains),
+         Step("and non-increasing", Holds(ge(1 - beta2 ** (t + 1), 1 - beta2**t)), "β2 < 1"),
+         *power_vanishes(),
+         Step("1 ≥ √(1−β2^t) ≥ 1−β2^t", Holds(ge(sp.sqrt(1 - power), 1 - power), (), {"P": "unit"}),
+              "P = β2^t → 0: so √(1−β2^t) → 1 and the ratio tends to √(1−β2)")),
+        control=Identity(ratio, 1 / told, {new(name).name: "positive"}),
+        runs=Runs(excess, AFTER_A_SPIKE),
+    )  # fmt: skip
+
+
+#: β2^t where only its range matters.
+power = symbol("P", "unit")
+
+
+def _rebound_ratio(q: Quotient, name: str) -> tuple[Expr, Expr]:
+    """Return D_t/D_1 at ε = 0 for one maximum, and what it is."""
+    d = q.denominator.subs(eps, 0)
+    return d / d.subs(t, 1), sp.sqrt(1 - beta2) / sp.sqrt(1 - beta2**t)
+
+
+def _rebound_floor(q: Quotient, name: str) -> tuple[Step, ...]:
+    """D_t ≥ D_s √((1−β2^s)/(1−β2^t)), from u_t ≥ u_s."""
+    u, early = new(name), symbol("s", "natural")
+    more, now, then = symbol("e", "nonnegative"), symbol("Q", "unit"), symbol("P", "unit")
+    domains = {u.name: "positive", "e": "nonnegative", "Q": "unit", "P": "unit", "s": "natural"}
+    square = (q.denominator.subs(eps, 0)) ** 2
+    return (
+        Step("D_t² = u_t/(1−β2^t) at ε = 0", Identity(square, u / (1 - beta2**t), domains),
+             "the rule's own D"),
+        Step("u_t ≥ u_s gives D_t²/D_s² = (u_t/u_s)·(1−β2^s)/(1−β2^t) ≥ (1−β2^s)/(1−β2^t)",
+             Holds(ge((u + more) / (1 - now) / (u / (1 - then)), (1 - then) / (1 - now)), (), domains),
+             "u_t = u_s + e, P = β2^s, Q = β2^t; roots keep the order; equality at e = 0"),
+        Step("(1−β2^s)/(1−β2^t) ≥ 1−β2",
+             Holds(ge((1 - beta2**early) / (1 - beta2**t), 1 - beta2), (), domains),
+             "β2^s ≤ β2 and β2^t ≥ 0"),
+    )  # fmt: skip
+
+
+def _silence(rule: Rule, name: str) -> tuple[Step, ...]:
+    """Without a gradient v falls, and the maximum stays."""
+    v, u = second_moment(rule), old(name)
+    assert v is not None
+    zero = {g: sp.Integer(0), x: sp.Integer(0)}
+    domains = {u.name: "nonnegative", v.old.name: "nonnegative", v.new.name: "nonnegative"}
+    faded = rule.late.new[v.name].xreplace(zero)
+    return (
+        Step("without a gradient v_t = β2·v_(t−1) ≤ v_(t−1)", Holds(ge(v.old, faded), (), domains),
+             "the rule's line for v, from v_1 = u_1"),
+        Step("so the maximum stays: u_t ≤ u_(t−1) where v_t ≤ u_(t−1)",
+             Holds(ge(u, rule.late.new[name]), (ge(u, v.new),), domains), "and it never falls"),
     )  # fmt: skip
 
 
@@ -196,32 +259,88 @@ def adam_gamma_indefinite(rule: Rule) -> Case | None:
 
 @claim("adam-gamma-condition", family=FAMILY, source=HERE,
        says="When Adam's Γ_t is not negative.",
-       statement="At ε = 0 and α_t = α/√t, Γ_t ≥ 0 iff t·D_t² ≥ (t−1)·D_{t−1}² with D_t² = v̂_t (v_t "
-                 "where nothing is corrected); AMSGrad makes it so for every gradient sequence.",
-       hypotheses="ε = 0.")  # fmt: skip
+       statement="With w = (1−β2)/(1−β2^t) where v is corrected and w = 1−β2 where not: Γ_t ≥ 0 iff "
+                 "t·D_t² ≥ (t−1)·D_{t−1}² iff g_t² ≥ (1 − 1/(t·w))·D_{t−1}².  So without correction "
+                 "Γ_t ≥ 0 on every gradient sequence while t ≤ 1/(1−β2), and after that it can be "
+                 "negative; with it t·w > 1, and Γ_t can be negative, at every t ≥ 2.",
+       hypotheses="ε = 0, α_t = α/√t, t ≥ 2; with an L2 penalty g_t stands for g_t + λx.  AMSGrad's Γ_t "
+                  "is the business of amsgrad-rate-sqrt-schedule.")  # fmt: skip
 def adam_gamma_condition(rule: Rule) -> Case | None:
-    """The root keeps the order, both ways."""
+    """D_t² is an average of D_{t−1}² and g_t² with the weight w."""
     q, v = quotient(rule), second_moment(rule)
     if q is None or v is None or not q.denominator.has(v.new):
         return None
-    square = q.denominator.subs(eps, 0) ** 2
-    told = v.new / (1 - beta2**t) if q.denominator.has(beta2) else v.new
-    a, b = symbol("a", "nonnegative"), symbol("b", "nonnegative")
-    signs = {"a": "nonnegative", "b": "nonnegative"}
+    corrected = q.denominator.has(beta2)
 
     def excess(run: Run, p: Point) -> Interval:
         base = {**rule.fill(p), "alpha": Fraction(1), "lambda_": Fraction(0), "eps": Fraction(0)}
-        trace = run(base, [p["g1"], p["g2"]], Fraction(0))
-        factor = 1 - base[beta2.name] ** 2 if q.denominator.has(beta2) else Fraction(1)
-        seen = observed(rule, q, base, trace, 2)
-        return abs(seen * seen - trace.state[v.name][2] / factor)
+        slopes, b2, worst = [p["g1"], p["g2"], p["g3"]], p[beta2.name], Interval.of(-1)
+        trace = run(base, slopes, Fraction(0))
+        d = [observed(rule, q, base, trace, k).power(2) for k in (1, 2, 3)]
+        for k in (2, 3):
+            w = (1 - b2) / (1 - b2**k if corrected else 1)
+            told = k * w * (slopes[k - 1] ** 2 - (1 - 1 / (k * w)) * d[k - 2])
+            worst = worst.maximum(abs(d[k - 1] * k - d[k - 2] * (k - 1) - told))
+        return worst
 
+    a, b = symbol("a", "nonnegative"), symbol("b", "nonnegative")
+    signs = {"a": "nonnegative", "b": "nonnegative"}
     roots = ge(sp.sqrt(a), sp.sqrt(b))
     return Case(
-        (Step("D_t² at ε = 0", Identity(square, told, {v.new.name: "nonnegative"}), "the rule's own D"),
-         Step("a ≥ b gives √a ≥ √b", Holds(roots, (ge(a, b),), signs),
-              "a = t·D_t², b = (t−1)·D_(t−1)²: if"),
-         Step("√a ≥ √b gives a ≥ b", Holds(ge(a, b), (roots,), signs), "only if")),
+        (Step("√a ≥ √b gives a ≥ b", Holds(ge(a, b), (roots,), signs),
+              "a = t·D_t², b = (t−1)·D_(t−1)²: Γ_t ≥ 0 only if"),
+         Step("a ≥ b gives √a ≥ √b", Holds(roots, (ge(a, b),), signs), "and if"),
+         *_averaged(rule, v, q.denominator), *_room(corrected=corrected)),
         control=Holds(roots, (), signs),
         runs=Runs(excess, SPIKES),
+    )  # fmt: skip
+
+
+def _averaged(rule: Rule, v: Average, denominator: Expr) -> tuple[Step, ...]:
+    """D_t² = (1−w)·D_{t−1}² + w·g², and t·D_t² − (t−1)·D_{t−1}²."""
+    held, square = symbol("V", "nonnegative"), symbol("S", "nonnegative")
+    corrected = denominator.has(beta2)
+    n, before = (1 - beta2**t, 1 - beta2 ** (t - 1)) if corrected else (sp.Integer(1), sp.Integer(1))
+    weight, w = (1 - beta2) / n, symbol("w", "positive")
+    domains = {v.new.name: "nonnegative", "V": "nonnegative", "S": "nonnegative", "w": "positive"}
+    now = (1 - w) * held + w * square
+    following = rule.late.new[v.name].xreplace({v.old: held * before}) / n
+    return (
+        Step("D_t² = v_t" + ("/(1−β2^t)" if corrected else ""),
+             Identity(denominator.subs(eps, 0) ** 2, v.new / n, domains), "the rule's own D at ε = 0"),
+        Step("D_t² = (1−w)·D_(t−1)² + w·g_t², w = (1−β2)" + ("/(1−β2^t)" if corrected else ""),
+             Identity(following, (1 - weight) * held + weight * v.input, domains),
+             "the rule's line for v from v_(t−1) = D_(t−1)²" + ("·(1−β2^(t−1))" if corrected else "")
+             + "; V = D_(t−1)²"),
+        Step("t·D_t² − (t−1)·D_(t−1)² = t·w·(g_t² − (1 − 1/(t·w))·D_(t−1)²)",
+             Identity(t * now - (t - 1) * held, t * w * (square - (1 - 1 / (t * w)) * held), domains),
+             "t·w > 0: so Γ_t ≥ 0 iff the bracket is ≥ 0"),
+    )  # fmt: skip
+
+
+def _room(*, corrected: bool) -> tuple[Step, ...]:
+    """Whether 1 − 1/(t·w) is positive."""
+    held, more, less = symbol("V", "positive"), symbol("s", "positive"), symbol("r", "nonnegative")
+    domains = {"V": "positive", "s": "positive", "r": "nonnegative"}
+    fails = Step("t·w > 1 and D_(t−1) > 0 make (1 − 1/(t·w))·D_(t−1)² > 0",
+                 Holds(gt((1 - 1 / (1 + more)) * held, 0), (), domains),
+                 "t·w = 1 + s: any smaller g_t² makes Γ_t < 0")  # fmt: skip
+    if not corrected:
+        return (
+            Step("t·w ≤ 1 makes (1 − 1/(t·w))·D_(t−1)² ≤ 0",
+                 Holds(ge(0, (1 - (1 + less)) * held), (), domains),
+                 "1/(t·w) = 1 + r; w = 1−β2, so t ≤ 1/(1−β2): no g_t² is below it"),
+            fails,
+        )  # fmt: skip
+
+    def gap(k: Expr) -> Expr:
+        return k * (1 - beta2) - (1 - beta2**k)
+
+    return (
+        Step("t·w > 1 says t(1−β2) − (1−β2^t) > 0; at t = 2 that is (1−β2)²",
+             Identity(gap(sp.Integer(2)), (1 - beta2) ** 2), "which is > 0"),
+        Step("and it grows by (1−β2)(1−β2^t)",
+             Identity(gap(t + 1) - gap(t), (1 - beta2) * (1 - beta2**t)), "from t to t + 1"),
+        Step("which is ≥ 0", Holds(ge((1 - beta2) * (1 - beta2**t), 0)), "so t·w > 1 for every t ≥ 2"),
+        fails,
     )  # fmt: skip

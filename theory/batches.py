@@ -13,7 +13,7 @@ from .invariance import FAMILY, answer, changed, scaled
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import second_moment
 from .rule import Rule
-from .sources import M21
+from .sources import FOLKLORE, M21
 from .symbols import alpha, eps, g, ge, gt, symbol, t, x
 
 #: √B, the root of the batch size.
@@ -26,10 +26,10 @@ def _adaptive(rule: Rule) -> bool:
     return v is not None and v.input == g**2 and "lambda_" not in rule.hyper and scaled(rule) is not None
 
 
-@claim("sqrt-batch-scaling", family=FAMILY, source=M21("the square root scaling rule"),
-       says="When the batch grows, scale α with its square root.",
+@claim("sqrt-batch-scaling", family=FAMILY, source=FOLKLORE,
+       says="When the batch grows, scale α with its square root, and nothing else.",
        statement="For i.i.d. gradients, one step on a batch of 4 with 2α gives the same E x as four "
-                 "steps on batches of 1 with α (ε = 0).",
+                 "steps on batches of 1 with α (ε = 0, the same betas).",
        repaired_by="sqrt-batch-scaling-noise")  # fmt: skip
 def sqrt_batch_scaling(rule: Rule) -> Case | None:
     """Gradients μ ± σ with equal probability, all 16 sequences; with μ = 0 both are 0."""
@@ -74,7 +74,7 @@ def _moments_of_a_batch(rule: Rule) -> tuple[Step, ...]:
 
 def _drift() -> tuple[Step, ...]:
     """What a step is worth per sample, with the root of E v̂ under m̂."""
-    a, size, k = symbol("a", "positive"), W**2, symbol("k", "positive")
+    a, size, k, b = symbol("a", "positive"), W**2, symbol("k", "positive"), symbol("b", "unit")
     mean, m2, var = symbol("mean"), symbol("M", "positive"), symbol("var", "positive")
     domains = {"w": "positive", "var": "positive"}
 
@@ -92,6 +92,10 @@ def _drift() -> tuple[Step, ...]:
         Step("its square is (a·μ/σ)²·σ²/(σ²+B·μ²)",
              Identity(drift(a * W) ** 2, (a * mean) ** 2 / var * kept(size).subs(m2, mean**2), domains),
              "the last factor is 1 at μ = 0"),
+        Step("over what it is at B = 1, the square is (σ²+μ²)/(σ²+B·μ²)",
+             Identity(drift(a * W) ** 2, drift(a * W).subs(W, 1) ** 2
+                      * (var + mean**2) / (var + size * mean**2), domains),
+             "1 for B > 1 only at μ = 0"),
         Step("a batch (1+k) times larger: the factor falls",
              Holds(gt(smaller, larger), (), domains), "M = μ² > 0: no rule α = a·√B is exact"),
         Step("but by no more than k·B·μ²/σ² of itself",
@@ -100,15 +104,24 @@ def _drift() -> tuple[Step, ...]:
         Step("with α = a·B the square of the drift per sample is a² − a²·σ²/(σ²+B·μ²)",
              Identity(drift(a * size) ** 2, a**2 - a**2 * kept(size).subs(m2, mean**2), domains),
              "without noise that is the exact rule: every step is as long, and there are fewer"),
+        Step("an average reaches back 1/(1−β) steps, B/(1−β) samples; with κB for B and 1−κ(1−β) for β "
+             "it is as many",
+             Identity(k * size / (1 - (1 - k * (1 - b))), size / (1 - b), {**domains, "b": "unit"}),
+             "k = κ: why Malladi et al. change the betas too; with the same ones it is κ times as many"),
     )  # fmt: skip
 
 
 @claim("sqrt-batch-scaling-noise", family=FAMILY, source=M21("the square root scaling rule"),
        says="When the square root is right.",
-       statement="E v̂_t = μ² + σ²/B for batches of B. If the gradient is noise alone, shrinking as "
-                 "1/√B, then α ∝ √B and ε ∝ 1/√B keep the law of (x_t − x_{t−1})²/B for every t. With "
-                 "a mean μ the drift per sample falls by √(σ²/(σ²+Bμ²)): equal only at μ = 0.",
-       hypotheses="i.i.d. gradients, σ² > 0; the betas stay; for the drift √v̂ is √(E v̂).")  # fmt: skip
+       statement="E v̂_t = μ² + σ²/B for batches of B. If the gradient is noise alone and shrinks as "
+                 "1/√B in law, as Gaussian noise does, then α ∝ √B and ε ∝ 1/√B keep the law of "
+                 "(x_t − x_{t−1})²/B for every t. With a mean μ the drift per sample is aμ/√(σ²+Bμ²), "
+                 "α = a√B: from batches of 1 to batches of B it falls by √((σ²+μ²)/(σ²+Bμ²)), and stays "
+                 "only at μ = 0.",
+       hypotheses="i.i.d. gradients, σ² > 0; for the drift √v̂ is √(E v̂). The betas stay, and only what "
+                  "a step does is proved. Malladi et al. also take 1−β to κ(1−β) for batches κ times as "
+                  "large (α to √κ·α, ε to ε/√κ) and compare at equal numbers of samples, t·B fixed, as "
+                  "approximations of one SDE: small steps, and noise that dominates.")  # fmt: skip
 def sqrt_batch_scaling_noise(rule: Rule) -> Case | None:
     """Moments by induction; the noise by homogeneity with c = 1/√B; the drift by algebra."""
     if not _adaptive(rule) or "eps" not in rule.hyper or rule.only is None:

@@ -6,6 +6,7 @@ bound on the regret does not say when they do.  Savarese (2019) found the flaw a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -13,6 +14,7 @@ from functools import cache
 import sympy as sp
 
 from .catalogue import claim, grid
+from .evaluate import value
 from .interval import Interval
 from .records import Case, Every, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import Average, first_moment, same
@@ -184,12 +186,7 @@ def played(rule: Rule, c: Fraction, rounds: int) -> tuple[Interval, Interval]:
     point = {"alpha": 1 / c, "beta1": ZERO, "beta2": 1 / (1 + c**2), "low": low, "high": high}
     gradients = [c if k % 3 == 1 else Fraction(-1) for k in range(1, rounds + 1)]
     trace = opened(rule).run(point, gradients)
-    where, suffered = Interval.of(1), Interval.of(0)
-    for k, slope in enumerate(gradients):
-        suffered = suffered + where * slope
-        where = where + (trace.x[k + 1] - trace.x[k])  # no step depends on x
-        where = -((-(where.maximum(-1))).maximum(-1))
-    regret = suffered + abs(sum(gradients, ZERO))  # the best point of [−1, 1] is an end
+    regret = clamped_regret(trace.x, gradients)
     root = Interval.of(rounds).sqrt()
     rate = (trace.x[-2] - trace.x[-1]) / gradients[-1] * root  # η̂_T
     told = 4 * root / (2 * rate) + (2 * root - 1) * high * c**2
@@ -263,13 +260,23 @@ def _increments() -> tuple[Step, ...]:
        says="AdaBound's regret depends on how soon its bounds close.",
        statement="If t/η_l(t) − (t−1)/η_u(t−1) ≤ M for every t ≥ 2, then the regret is at most "
                  "D²/(2η_l(1)) + (D²·M + η_u(1)·G²)·√T.  The paper's bounds have M = (1 + 2/γ)/α*.",
-       hypotheses="one coordinate, β1 = 0, rate η̂_t/√t, interval of length D, slopes at most G, M ≥ 0, "
-                  "η_u non-increasing.")  # fmt: skip
+       hypotheses="convex losses, one coordinate, interval of length D, nearest point of it after each "
+                  "step, slopes at most G in size; β1 = 0, rate η̂_t/√t with 0 < η_l(t) ≤ η̂_t ≤ η_u(t), "
+                  "η_u non-increasing, M ≥ 0.")  # fmt: skip
 def adabound_regret_closing(rule: Rule) -> Case | None:
     """Online gradient descent with a rate whose inverse grows by at most M/√t."""
     ours = scheduled(rule)
     if ours is None:
         return None
+
+    def excess(run: Run, p: Point) -> Interval:
+        slopes = [p[n] for n in ("g1", "g2", "g3", "g4")]
+        at = {**rule.fill(p), ours.m.beta.name: ZERO}
+        low, high = (value(e.subs(t, 1), at) for e in (ours.lower, ours.upper))
+        most, big = max(map(abs, slopes)), value(m, at)
+        told = 2 / low + (4 * big + high * most**2) * Interval.of(len(slopes)).sqrt()
+        return clamped_regret(run(at, slopes, ZERO).x, slopes) - told
+
     gap = t / ours.lower - (t - 1) / ours.upper.subs(t, t - 1)
     m = (1 + 2 / gamma) / alpha_final
     left = 1 / (alpha_final * gamma * (gamma * (t - 1) + 1))
@@ -293,4 +300,19 @@ def adabound_regret_closing(rule: Rule) -> Case | None:
          Step("which is at most M = (1+2/γ)/α*",
               Holds(ge(left.subs(t, 1 + more), 0), (), later), "t = 1 + u, u ≥ 0")),
         control=Holds(ge(1 / alpha_final, gap), (gt(t, 1),), POSITIVE),
+        runs=Runs(excess, grid(g1="1 -8", g2="-1 2 1/4", g3="-1 1/8", g4="1 -2", beta2="3/4 1/4",
+                               alpha="1 1/4", alpha_final="1 1/4 8", gamma_="1 1/8")),
     )  # fmt: skip
+
+
+def clamped_regret(xs: Sequence[Interval], slopes: Sequence[Fraction]) -> Interval:
+    """Return the regret of linear losses on [-1, 1] from x = 1, of a run whose steps are these.
+
+    The state does not know x, so the clamp changes no step.
+    """
+    where, suffered = Interval.of(1), Interval.of(0)
+    for k, slope in enumerate(slopes):
+        suffered = suffered + where * slope
+        where = where + (xs[k + 1] - xs[k])
+        where = -((-(where.maximum(-1))).maximum(-1))
+    return suffered + abs(sum(slopes, ZERO))  # the best point of [−1, 1] is an end

@@ -13,7 +13,7 @@ from .records import Case, Every, Expr, Ground, Holds, Identity, Point, Run, Run
 from .roles import Quotient, first_moment, quotient
 from .rule import Rule
 from .sources import HERE, KB15, TP19
-from .symbols import alpha, ge, gt, symbol, t
+from .symbols import alpha, eq, ge, gt, symbol, t
 
 FAMILY = "convergence"
 ZERO = Fraction(0)
@@ -176,8 +176,8 @@ def _sum_beyond_bound(run: Run, rule: Rule, q: Quotient, p: Point, z: Fraction |
 
 @claim("adam-proof-telescoping", family=FAMILY, source=KB15("proof of Theorem 10.5"),
        says="The sum in the convergence proof telescopes to its last term.",
-       statement="Σ_{t≤T} (x_t−x*)²·(D_t/α_t − D_{t−1}/α_{t−1}) ≤ D²·D_T/α_T along every run, with "
-                 "D the largest |x_t − x*| and α_t = α/√t.",
+       statement="Σ_{t≤T} (x_t−x*)²·(D_t/α_t − D_{t−1}/α_{t−1}) ≤ Δ²·D_T/α_T along every run, with "
+                 "Δ the largest |x_t − x*| and α_t = α/√t.",
        repaired_by="telescoping-condition")  # fmt: skip
 def adam_proof_telescoping(rule: Rule) -> Case | None:
     """False for Adam: after a large gradient let the second be small, and x* = x_2."""
@@ -226,12 +226,16 @@ def telescoping_condition(rule: Rule) -> Case | None:
 
 # -- the proof for AMSGrad -------------------------------------------------------------------------
 
+#: What D_t/(α_t(1−β1t)) is, where m is corrected and where not.
+_WEIGHT = ("D_t the rule's own denominator, ε included.  Where m is corrected the proof's own weight is "
+           "(1−β1^t)·√t·D_t/α; this is about √t·D_t alone.")  # fmt: skip
+
 
 @claim("amsgrad-proof-gap", family=FAMILY, source=TP19("section 1, on Theorem 4 of Reddi et al."),
        says="A maximum that never falls is all that AMSGrad's convergence proof needs.",
-       statement="√v̂_t/(α_t(1−β1t)) is non-decreasing for every gradient sequence and every "
+       statement="D_t/(α_t(1−β1t)) is non-decreasing for every gradient sequence and every "
                  "non-increasing β1t, α_t = α/√t.",
-       repaired_by="amsgrad-proof-condition")  # fmt: skip
+       hypotheses=_WEIGHT, repaired_by="amsgrad-proof-condition")  # fmt: skip
 def amsgrad_proof_gap(rule: Rule) -> Case | None:
     """β1t = 1/2, then 0: 1/(1−β1t) halves, and √t grows by √2 only.  D_t does not depend on β1."""
     q = quotient(rule)
@@ -248,11 +252,12 @@ def amsgrad_proof_gap(rule: Rule) -> Case | None:
 
 @claim("amsgrad-proof-condition", family=FAMILY, source=TP19("sections 1 and 4, AdamX"),
        says="What AMSGrad's convergence proof needs.",
-       statement="√v̂_t/(α_t(1−β1t)) is non-decreasing iff √t·D_t·(1−β1,t−1) ≥ √(t−1)·D_{t−1}·(1−β1t).  "
-                 "So it is for constant or non-decreasing β1t; for AdamX's v̂_t = "
-                 "max(v̂_{t−1}(1−β1t)²/(1−β1,t−1)², v_t) and every β1t; and for β1t = β1/t and "
-                 "non-decreasing D_t from t = 4 on, while at t = 2 it can fail.",
-       hypotheses="α_t = α/√t, D_t the root of the maximum, plus ε.")  # fmt: skip
+       statement="D_t/(α_t(1−β1t)) is non-decreasing iff √t·D_t·(1−β1,t−1) ≥ √(t−1)·D_{t−1}·(1−β1t).  "
+                 "So it is for constant or non-decreasing β1t; at ε = 0 for AdamX's D_t = √v̂_t, v̂_t = "
+                 "max(v̂_{t−1}(1−β1t)²/(1−β1,t−1)², v_t), and every β1t, while at ε = 1 it can fail; and "
+                 "for β1t = β1/t and non-decreasing D_t from t = 4 on, while at t = 2 (β1 = 1/2) and at "
+                 "t = 3 (β1 = 9/10) it can fail.",
+       hypotheses=f"α_t = α/√t, β1t in [0, 1).  {_WEIGHT}")  # fmt: skip
 def amsgrad_proof_condition(rule: Rule) -> Case | None:
     """Cross-multiply; then each schedule."""
     q, gamma = quotient(rule), adam_gamma_indefinite(rule)
@@ -261,10 +266,12 @@ def amsgrad_proof_condition(rule: Rule) -> Case | None:
 
     def excess(run: Run, p: Point) -> Interval:
         _, _, w1, w2 = _weights(run, rule, q, p)
-        return (w1 - w2) / (1 - p["beta1"])
+        early, late = min(p["beta1"], p["mu"]), max(p["beta1"], p["mu"])
+        return w1 / (1 - early) - w2 / (1 - late)
 
-    return Case((scheduled_line(rule, q), *gamma.steps, *_schedules()), control=_shrinking(),
-                runs=Runs(excess, grid(g1="1 2", g2="1 1/2 1/4", beta1="1/2 3/4",
+    # μ stands for a second β1t: `_weights` runs at β1 = 0, and D_t does not depend on it
+    return Case((scheduled_line(rule, q), *gamma.steps, *_schedules(), *_falls()), control=_shrinking(),
+                runs=Runs(excess, grid(g1="1 2", g2="1 1/2 1/4", beta1="1/2 3/4", mu="1/2 3/4 7/8",
                                        beta2="1/2 3/4", eps="0")))  # fmt: skip
 
 
@@ -278,7 +285,6 @@ def _schedules() -> tuple[Step, ...]:
     k = symbol("k", "positive")
     domains |= {"k": "positive"}
     grows = (k + 1) ** 3 * (k - b) ** 2 - k**3 * (k + 1 - b) ** 2
-    two = sp.Rational(1, 2)
     return (
         Step("p/y − q/z = (p·z − q·y)/(y·z)", Identity(p / y - q / z, (p * z - q * y) / (y * z),
              domains), "p = w_t, q = w_(t−1), y = 1−β1t, z = 1−β1,t−1: the condition, both ways"),
@@ -287,12 +293,30 @@ def _schedules() -> tuple[Step, ...]:
              "constant or non-decreasing β1t"),
         Step("a maximum of (y/z)²·u and v is (y/z)²·u + e: over y² it is at least u/z²",
              Holds(ge(((y / z) ** 2 * u + e) / y**2, u / z**2), (), domains),
-             "AdamX: the maximum makes up for the falling 1/(1−β1t); roots keep the order"),
-        Step("β1t = β1/t, v̂ constant: √t/(1−β1/t) grows from t = k to k + 1 for k ≥ 3",
+             "AdamX at ε = 0, where D_t = √v̂_t: the maximum makes up for the falling 1/(1−β1t); roots "
+             "keep the order, and √t grows"),
+        Step("β1t = β1/t, D_t constant: √t/(1−β1/t) grows from t = k to k + 1 for k ≥ 3",
              Holds(ge(grows, 0), (ge(k, 3),), domains, {k: 3 + n, b: s / (1 + s)}),
              "squared: (k+1)³(k−β1)² ≥ k³(k+1−β1)²; a D_t that grows only helps"),
-        Step("not yet from 1 to 2: at β1 = 1/2, √2/(1−β1/2) < 1/(1−β1)",
-             Ground(gt(1 / (1 - two) ** 2, 2 / (1 - two / 2) ** 2)), "squares of both"),
+    )  # fmt: skip
+
+
+def _falls() -> tuple[Step, ...]:
+    """Schedules on which D_t/(α_t(1−β1t)) falls although D_t does not; squares of both sides."""
+    half, most = sp.Rational(1, 2), sp.Rational(9, 10)
+    first, second = 1 + sp.Rational(1, 20), 1 + sp.Rational(1, 10)  # D_1, D_2 of AdamX at ε = 1
+    v_1, v_2 = sp.Rational(1, 400), sp.Rational(7, 1600)
+    return (
+        Step("β1t = β1/t at constant D_t, from 1 to 2: at β1 = 1/2, √2/(1−β1/2) < 1/(1−β1)",
+             Ground(gt(1 / (1 - half) ** 2, 2 / (1 - half / 2) ** 2)), "squares of both"),
+        Step("from 2 to 3: at β1 = 9/10, √3/(1−β1/3) < √2/(1−β1/2)",
+             Ground(gt(2 / (1 - most / 2) ** 2, 3 / (1 - most / 3) ** 2)), "squares of both"),
+        Step("AdamX with g = (1/10, 1/10), β1t = (1/2, 0), β2 = 3/4: √v̂_1 = 1/20 and √v̂_2 = 1/10",
+             Ground(eq(sp.Max(v_1 / (1 - half) ** 2, v_2), (second - 1) ** 2)),
+             "v̂_1 = v_1 = (1/4)/100 and v_2 = (3/4)·v_1 + (1/4)/100, so v̂_2 = v̂_1/(1/2)²"),
+        Step("so at ε = 1 √t·D_t/(1−β1t) falls from 21/10 to √2·11/10",
+             Ground(gt((first / (1 - half)) ** 2, 2 * second**2)),
+             "squares of both: the maximum scales v̂_t, and not ε"),
     )  # fmt: skip
 
 

@@ -6,17 +6,19 @@ from fractions import Fraction
 
 import sympy as sp
 
+from .bounds import Bounded, bounded
 from .catalogue import claim, grid
-from .evaluate import EXACT, compiled
+from .evaluate import EXACT, compiled, value
 from .floats import FLOAT32, FLOAT64, holds_at
 from .interval import Interval
 from .lemmas import bernoulli
+from .nadam import lookahead
 from .precision import FAMILY
-from .records import Case, Expr, Ground, Holds, Identity, Point, Run, Runs, Step
+from .records import Case, Expr, Goal, Ground, Holds, Identity, Point, Run, Runs, Step
 from .roles import Quotient, first_moment, quotient
 from .rule import Rule, expand
 from .sources import FOLKLORE, HERE
-from .symbols import DOMAINS, alpha, eta, ge, gt, new, symbol, t, x
+from .symbols import DOMAINS, alpha, beta2, eq, eta, gamma, ge, gt, new, symbol, t, x
 
 #: Where a float32 counter stays, and the power of 1/2 that is lost beside 1 in float64.
 STALL, LOST = 2**FLOAT32.precision, FLOAT64.precision + 1
@@ -134,26 +136,75 @@ def _linear(rule: Rule) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def _extra(rule: Rule) -> tuple[Step, ...]:
-    """What else of t two rules know: RAdam's t beta^t, NAdam's schedule."""
-    line = _line(rule)
-    steps: tuple[Step, ...] = ()
-    s, q = symbol("s", "positive"), symbol("q", "positive")
+def _without_bound(scale: Expr) -> tuple[Step, ...]:
+    """A schedule 1/√t stays at 1/√T."""
+    k, stop, domains = symbol("K", "positive"), symbol("T", "positive"), {"K": "positive",
+                                                                          "T": "positive"}  # fmt: skip
+    return (
+        Step("the schedule at T over the one at t is √(t/T)",
+             Identity(scale.subs(t, stop) / scale, sp.sqrt(t) / sp.sqrt(stop), domains), "its own line"),
+        Step("t/T > K² for every t > K²·T", Holds(gt(t / stop, k**2), (gt(t, k**2 * stop),), domains),
+             "K is arbitrary, and the clipped rates are within k: too long by every factor"),
+    )  # fmt: skip
+
+
+def _clipped(found: Bounded) -> tuple[Step, ...]:
+    """AdaBound's rate at both counts is between the bounds at T, which are near each other."""
+    stop, k, d = symbol("T", "positive"), symbol("k", "positive"), symbol("d", "nonnegative")
+    r, other, low = (symbol(n, "positive") for n in ("r", "q", "l"))
+    domains = {**DOMAINS, "gamma_": "positive", **dict.fromkeys("Tkrql", "positive"),
+               "d": "nonnegative"}  # fmt: skip
+    lower, upper = found.lower.subs(t, stop), found.upper.subs(t, stop)
+    later = {stop: stop + d}
+    steps = (
+        Step("the lower bound at t ≥ T is not below the one at T: t = T + d",
+             Holds(ge(lower.xreplace(later), lower), (), domains), "the rule's own"),
+        Step("nor the upper bound above", Holds(ge(upper, upper.xreplace(later)), (), domains),
+             "so the rates at T and at t both lie between the bounds at T"),
+        Step("these are in the ratio (1 + 1/(γT))²",
+             Identity(upper / lower, (1 + 1 / (gamma * stop)) ** 2, domains), "k = (1 + 1/(γT))²"),
+        Step("r ≤ k·l and l ≤ q give r ≤ k·q", Holds(ge(k * other, r), (ge(k * low, r),
+             ge(other, low)), domains), "either rate is at most k times the other"),
+        Step("k ≤ 1.00012 at the authors' γ = 0.001 and T = 2^24", Ground(ge(
+             1 + sp.Rational(12, 10**5), (1 + sp.Rational(1000, STALL)) ** 2)), "exact rationals"),
+    )  # fmt: skip
+    return steps if found.scale == 1 else (*steps, *_without_bound(found.scale))
+
+
+def _rectified(rule: Rule) -> tuple[Step, ...]:
+    """RAdam's rho holds t·beta2^t."""
+    s, q, p = symbol("s", "positive"), symbol("q", "positive"), beta2**t
     domains = {"s": "positive", "q": "positive"}
-    if line.xreplace(dict.fromkeys(powers(line), symbol("P", "unit"))).has(t):
-        steps += (
-            Step("(t+1)·β^(t+1) ≤ t·β^t for t·s ≥ 1: with β^(t+1) = β^t/(1+s)",
-                 Holds(ge(t * q, (t + 1) * q / (1 + s)), (ge(t * s, 1),), domains), "so t·β^t falls"),
-            Step("2·2^24·β^t/(1−β^t) ≤ 2^−28 beside ρ_∞ ≥ 1",
-                 Ground(ge(sp.Rational(1, 2**28), sp.Rational(2 * STALL, 2**LOST - 1))),
-                 "ρ_t is that near to ρ_∞"),
-        )  # fmt: skip
-    if any(p.base == SCHEDULE for p in powers(line)):
-        steps += (
-            Step("0.96^(ψ·2^24) ≤ 2^−54 at ψ = 0.004: 0.96 = 1/(1 + 1/24), (1 + 1/24)^24 ≥ 2",
-                 Ground(ge(PSI * STALL, 24 * LOST)), "NAdam's momentum is β1 by then"),
-        )  # fmt: skip
-    return steps
+    rho, last = rule.late.when[0].gts, 2 / (1 - beta2) - 1
+    return (
+        Step("ρ_∞ − ρ_t = 2t·β2^t/(1−β2^t) with ρ_∞ = 2/(1−β2) − 1",
+             Identity(last - rho, 2 * t * p / (1 - p)), "the rule's own condition"),
+        Step("(t+1)·β^(t+1) ≤ t·β^t for t·s ≥ 1: with β^(t+1) = β^t/(1+s)",
+             Holds(ge(t * q, (t + 1) * q / (1 + s)), (ge(t * s, 1),), domains), "so t·β^t falls, from "
+             "T·s ≥ 1 on"),
+        Step("2·2^24·β^T/(1−β^T) ≤ 2^−28", Ground(ge(sp.Rational(1, 2**28),
+             sp.Rational(2 * STALL, 2**LOST - 1))), "β^T ≤ 2^−54: ρ_T and all later ρ_t are that near"),
+    )  # fmt: skip
+
+
+def _scheduled(rule: Rule) -> tuple[Step, ...]:
+    """NAdam's momentum holds 0.96^(t·psi)."""
+    found, p = lookahead(rule), symbol("P", "unit")
+    if found is None or not found.product:
+        return ()
+    b = found.m.beta
+    (power,) = powers(found.mu)
+    half = sp.Rational(1, 2**LOST)
+    return (
+        Step("β1 − μ_t = β1·P/2 with P = 0.96^(ψt)",
+             Identity(b - found.mu.xreplace({power: p}), b * p / 2, {"P": "unit"}), "its own schedule"),
+        Step("0.96 = 1/(1 + 1/24), and (1 + 1/24)^24 ≥ 1 + 24/24 = 2",
+             Ground(eq(SCHEDULE, 1 / (1 + sp.Rational(1, 24)))), "Bernoulli"),
+        Step("ψ·2^24 ≥ 24·54 at ψ = 0.004, so P ≤ 2^−54 from T on", Ground(ge(PSI * STALL, 24 * LOST)),
+             "the default ψ"),
+        Step("then β1 − μ_t ≤ 2^−54", Holds(ge(half, b * p / 2), (ge(half, p),), {"P": "unit"}),
+             "NAdam's momentum is β1 by then"),
+    )  # fmt: skip
 
 
 @claim("step-counter-float32", family=FAMILY, source=FOLKLORE,
@@ -168,9 +219,15 @@ def step_counter_float32(rule: Rule) -> Case | None:
 
 def _runs(rule: Rule) -> Runs | None:
     """Runs of the factor's bounds, for a counter that stopped at 2 where t is 3."""
-    q, m = quotient(rule), first_moment(rule)
+    q, m, clip = quotient(rule), first_moment(rule), bounded(rule)
+    three = {"g1": "1 2 -1", "g2": "1 -1 2", "g3": "1 -2", "beta1": "1/2 1/4", "beta2": "3/4 1/2",
+             "eps": "0 1/2"}  # fmt: skip
     if _elsewhere(_line(rule)).has(eta):
-        return Runs(_rate_falls, grid(g1="1 2 -1", g2="1 -2", eta="1/2 1", eps="0 1/2"))
+        return Runs(lambda run, p: _rate_falls(rule, run, p),
+                    grid(g1="1 2 -1", g2="1 -2", eta="1/2 1", eps="0 1/2"))  # fmt: skip
+    if clip is not None:
+        return Runs(lambda run, p: _rates_apart(rule, clip, run, p),
+                    grid(**three, gamma_="1 1/4", alpha_final="1 1/4"))  # fmt: skip
     if q is None or m is None or not q.corrected:
         return None
     denominator = compiled({"D": _denominator(rule, q)}, EXACT)
@@ -188,40 +245,74 @@ def _runs(rule: Rule) -> Runs | None:
         least, most = true * Interval.of(second).sqrt(), true / first
         return (least - stalled).maximum(stalled - most)
 
-    return Runs(excess, grid(g1="1 2 -1", g2="1 -1 2", g3="1 -2", beta1="1/2 1/4", beta2="3/4 1/2",
-                             eps="0 1/2"))  # fmt: skip
+    return Runs(excess, grid(**three))
 
 
-def _rate_falls(run: Run, p: Point) -> Interval:
-    """Return how far a second step is from α g/((1 + η)(√G + ε))."""
-    trace = run(p, [p["g1"], p["g2"]], Fraction(0))
-    alpha_, eps_ = p.get("alpha", Fraction(1)), p["eps"]
-    told = alpha_ * p["g2"] / ((1 + p["eta"]) * (trace.state["sum"][2].sqrt() + eps_))
+def _rate_falls(rule: Rule, run: Run, p: Point) -> Interval:
+    """Return how far a second step is from α·g/((1 + η)(√G + ε)), g with the penalty if there is one."""
+    at = rule.fill(p)
+    trace = run(at, [p["g1"], p["g2"]], Fraction(0))
+    entered = trace.x[1] * at.get("lambda_", Fraction(0)) + p["g2"]
+    told = at["alpha"] * entered / ((1 + at["eta"]) * (trace.state["sum"][2].sqrt() + at["eps"]))
     return abs(trace.x[1] - trace.x[2] - told)
+
+
+def _rates_apart(rule: Rule, clip: Bounded, run: Run, p: Point) -> Interval:
+    """Return by how much AdaBound's rates at the counts 2 and 3 are farther apart than (1+1/(2γ))²."""
+    at = rule.fill(p)
+    trace = run(at, [p["g1"], p["g2"], p["g3"]], Fraction(0))
+    env = {n: Interval.of(v) for n, v in at.items()} | {"t": Interval.of(2)}
+    env |= {new(n).name: trace.state[n][3] for n in rule.initial}
+    stalled = value(clip.clipped, env) * abs(trace.state[clip.m.name][3])
+    true = abs(trace.x[3] - trace.x[2]) / value(clip.scale, {"t": Interval.of(3)})
+    most = (1 + 1 / (2 * at["gamma_"])) ** 2
+    return (stalled - true * most).maximum(true - stalled * most)
 
 
 @claim("step-counter-effect", family=FAMILY, source=HERE,
        says="What a step counter in float32 does when it stops.",
-       statement="It stays at T = 2^24.  Adam's step is then the true one times a factor from "
-                 "√(1−β2^T) to 1/(1−β1^T); every correction 1−β^t is 1 in float64 by then for "
-                 f"β ≤ 1 − 1/{STRIDE + 1}, but not for β = 1 − 1e-6.  AdaGrad's α/(1 + (t−1)η) stays, "
-                 "and is too large by a factor without bound.",
-       hypotheses="The counter alone is in float32; the factor: the same state at both counts."
-       )  # fmt: skip
+       statement="It stays at T = 2^24.  By rule, with the same state: every correction 1−β^t is 1 in "
+                 f"float64 by then for β ≤ 1 − 1/{STRIDE + 1}, but not for β = 1 − 1e-6.  The adaptive "
+                 "part of Adam's step (AdamW's decay apart) is the true one times a factor from "
+                 "√(1−β2^T) to 1/(1−β1^T).  RAdam's ρ_T and every later ρ_t are within 2^−28 of ρ_∞, "
+                 "NAdam's μ_T and every later μ_t at ψ = 0.004 within 2^−54 of β1.  AdaBound's rate is "
+                 "within a factor (1 + 1/(γT))² of the true one, but with the schedule 1/√t it is too "
+                 "large by a factor without bound.  So is AdaGrad's, which stays α/(1 + (T−1)η), for "
+                 "η > 0.",
+       hypotheses="The counter alone is in float32; the same state at both counts; for RAdam "
+                  f"β2 ≤ 1 − 1/{STRIDE + 1}.")  # fmt: skip
 def step_counter_effect(rule: Rule) -> Case | None:
     """The counter, the powers beside 1, and the rule's own use of t."""
-    line, q = _line(rule), quotient(rule)
+    line, q, clip = _line(rule), quotient(rule), bounded(rule)
     rest = _elsewhere(line)
-    if not line.has(t) or rest.has(t) != rest.has(eta):
+    if not line.has(t):
         return None
     if rest.has(eta):
         return Case((_stall(), *_linear(rule)), control=_linear_control(), runs=_runs(rule))
-    p = symbol("P", "unit")
-    steps = (_stall(), *_powers_are_lost(), *(_factor(rule, q) if q else ()), *_extra(rule))
-    return Case(steps, control=Holds(ge(sp.Rational(1, 2**LOST), 1 - p), (), {"P": "unit"}),
-                runs=_runs(rule))  # fmt: skip
+    lost = _powers_are_lost() if powers(line) else ()
+    if clip is not None:
+        return Case((_stall(), *lost, *_clipped(clip)), control=_clip_control(clip), runs=_runs(rule))
+    if rest.has(t):
+        return None
+    with_t = line.xreplace(dict.fromkeys(powers(line), symbol("P", "unit"))).has(t)
+    own = _factor(rule, q) if q else _rectified(rule) if with_t else _scheduled(rule)
+    return Case((_stall(), *lost, *own), control=_lost_control(), runs=_runs(rule))
 
 
-def _linear_control() -> Holds:
+def _lost_control() -> Goal:
+    """Return the near-miss: a power of a whole unit below 1 is lost."""
+    edge = Fraction(1, 2**LOST)
+    return holds_at("float64(1 − P) = 1 iff P ≤ 2^−53", lambda z: (FLOAT64.round(1 - z["P"]) == 1)
+                    == (z["P"] <= 2 * edge), *({"P": edge * (1 + Fraction(j, 2**20))}
+                    for j in (-1, 0, 1)))  # fmt: skip
+
+
+def _clip_control(clip: Bounded) -> Goal:
+    """Return the near-miss: the bounds at t are within a factor 1 + 1/(γt)."""
+    domains = {**DOMAINS, "gamma_": "positive"}
+    return Holds(ge((1 + 1 / (gamma * t)) * clip.lower, clip.upper), (), domains)
+
+
+def _linear_control() -> Goal:
     """Return the near-miss: the rate is too large by a factor of at most 2."""
     return Holds(ge(2 * (1 + (STALL - 1) * eta), 1 + (t - 1) * eta), (), {alpha.name: "positive"})

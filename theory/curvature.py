@@ -70,15 +70,20 @@ def _finite_labels() -> tuple[Step, ...]:
 
 
 def _gaussian() -> tuple[Step, ...]:
-    """Least squares: a label θz + n with E n = 0 and E n² = s²."""
-    theta, z, s, n, y = symbol("θ"), symbol("z"), symbol("s", "positive"), symbol("n"), symbol("y")
-    loss = (y - theta * z) ** 2 / (2 * s**2)
-    score = sp.diff(loss, theta).subs(y, theta * z + n)
+    """Least squares: a label h(θ) + n with any mean h, E n = 0 and E n² = s²."""
+    theta, s, n, y = symbol("θ"), symbol("s", "positive"), symbol("n"), symbol("y")
+    h, h1, h2 = symbol("h"), symbol("h1"), symbol("h2")
+    mean = sp.Function("mean", real=True)(theta)
+    loss = (y - mean) ** 2 / (2 * s**2)
+    at = {sp.diff(mean, theta, 2): h2, sp.diff(mean, theta): h1, mean: h}
+    score, curvature = (sp.diff(loss, theta, k).subs(at).subs(y, h + n) for k in (1, 2))
     return (
-        Step("Gaussian label y = θz + n, variance s²: score = −n·z/s²",
-             Identity(score, -n * z / s**2), "derivative of (y−θz)²/(2s²)"),
-        Step("E score² = z²/s² = the second derivative",
-             Identity(sp.expand(score**2).subs(n**2, s**2), sp.diff(loss, theta, 2)), "E n² = s²"),
+        Step("Gaussian label y = h(θ) + n, variance s²: score = −n·h'/s²",
+             Identity(score, -n * h1 / s**2), "derivative of (y−h(θ))²/(2s²)"),
+        Step("the second derivative is h'²/s² − n·h''/s²",
+             Identity(curvature, h1**2 / s**2 - n * h2 / s**2), "E n = 0: its mean is h'²/s²"),
+        Step("score² = n²·h'²/s⁴, with mean h'²/s²",
+             Identity(sp.expand(score**2).subs(n**2, s**2), h1**2 / s**2), "E n² = s²: the same"),
     )  # fmt: skip
 
 
@@ -106,7 +111,8 @@ def _other_labels() -> tuple[Step, ...]:
                  "derivative of the loss, for every t, if each gradient is of one sample whose label "
                  "the model draws; F/B for means over batches of B; with the data's labels in general "
                  "neither. The step divides by √v̂, not by v̂.",
-       hypotheses="loss −log p(label), finitely many or Gaussian labels; i.i.d. samples.")  # fmt: skip
+       hypotheses="loss −log p(label) of a twice differentiable model, with finitely many labels or a "
+                  "Gaussian one of fixed variance around h(θ); i.i.d. samples.")  # fmt: skip
 def v_is_fisher_when(rule: Rule) -> Case | None:
     """The information identity for each model, then v's own recursion in expectation."""
     v = _squares(rule)

@@ -52,6 +52,14 @@ def drift_of(run: Run, rule: Rule, point: Point, slopes: list[Fraction], periods
     return [(xs[i] - xs[i - 1]) / Interval.of(i).sqrt() for i in last]
 
 
+#: What the theorem of Zhang et al. speaks of, for both claims; it is quoted, and not proved here.
+_OTHER_CLASS = (
+    "Zhang et al. (2022) speak of another class, quoted and not proved here: unconstrained smooth "
+    "finite sums, bounded below, the mean of the squared gradients of the terms at most affine in the "
+    "squared gradient of the sum; there, with β2 chosen after the problem and close enough to 1, β1 < "
+    "√β2, Adam comes into a neighbourhood of critical points."
+)
+
 # -- every beta1 < sqrt(beta2): a problem on which Adam fails --------------------------------------
 
 
@@ -78,16 +86,11 @@ LONGEST_PERIOD = 36
        statement="On [−1, 1] let f_t(x) = p·x if t mod p = 1, else −x, with p = 6k, "
                  "k ≥ 36β2³/(1−β2)⁴ and k ≥ 4/((1−β1)Z), Z = (1−β1)√(1−β2)(1−β1/√β2).  Adam tends to "
                  "+1, where each period costs 2 more than at −1: R_T/T → 2/p.",
-       hypotheses="β1 < √β2 < 1, ε = 0, α_t = α/√t, nearest point of [−1, 1] after each step, "
-                  "any x_1.")  # fmt: skip
+       hypotheses="β1 < √β2 < 1, ε = 0, k a natural number, α_t = α/√t, nearest point of [−1, 1] "
+                  "after each step, any x_1.  The losses are chosen after β1 and β2.  "
+                  + _OTHER_CLASS)  # fmt: skip
 def adam_any_beta_fails(rule: Rule) -> Case | None:
-    """One large slope, forgotten by v before the period ends; all later steps are small and upwards.
-
-    Another class is that of Zhang et al. (2022): given an unconstrained smooth finite sum, bounded
-    below, whose gradients' second moment grows at most affinely with the squared gradient, every β2
-    close enough to 1 with β1 < √β2 brings Adam near a critical point.  There β2 is chosen after the
-    problem, here before it.
-    """
+    """One large slope, forgotten by v before the period ends; all later steps are small and upwards."""
     parts = plain_adam(rule)
     if parts is None:
         return None
@@ -291,17 +294,16 @@ def _without_forgetting() -> Holds:
 # -- one problem, beta2 close to 1 -----------------------------------------------------------------
 
 
-@claim("adam-large-beta2", family=FAMILY, source=ZC22("on another class of problems"),
+@claim("adam-large-beta2", family=FAMILY,
+       source=ZC22("the theorem on convergence for β2 close to 1, on another class of problems"),
        says="Given the problem, a β2 close enough to 1 makes Adam go the right way.",
        statement="Slopes of period P, S their sum, G the largest |g|, Q > 0 the mean of g²: on the "
                  "orbit of m and v, |√Q·Σ m_t/√v_t − S| < δ over a period if 1−β2 < min(δ/(2P²G), "
                  "1/(2P)).  So for 1−β2 < |S|/(2P²G) the drift is downhill.",
-       hypotheses="linear losses with periodic slopes; ε = 0; every β1.")  # fmt: skip
+       hypotheses="linear losses with periodic slopes; ε = 0; every β1; δ > 0 (S ≠ 0 for the drift); β2 "
+                  "is chosen after the slopes.  " + _OTHER_CLASS)  # fmt: skip
 def adam_large_beta2(rule: Rule) -> Case | None:
-    """Within a period v changes by a factor of at most β2^P, so Σ m/√v is nearly Σ m, which is S.
-
-    The theorem of Zhang et al. (2022) is about stochastic gradients of smooth finite sums instead.
-    """
+    """Within a period v changes by a factor of at most β2^P, so Σ m/√v is nearly Σ m, which is S."""
     parts = plain_adam(rule)
     if parts is None:
         return None

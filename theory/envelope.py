@@ -75,8 +75,8 @@ def _sum() -> tuple[Step, ...]:
                   "are rounded to the half type; nothing is flushed to zero; Python computes in "
                   "double.  The bands are those of the operations that the code runs; that these are "
                   "the rule's is code-is-paper.  A number that was rounded and is read back into "
-                  "Python (NAdam's product) is taken as it is: there the second half is only "
-                  "observed.  A band may reach infinity or allow NaN, and then says nothing.")  # fmt: skip
+                  "Python (NAdam's product) is taken as it is: there the second half is only seen.  "
+                  "A band may reach infinity or allow NaN, and then says nothing.")  # fmt: skip
 def float_envelope(rule: Rule) -> Case:
     """The facts behind the bands; the runs themselves are the judge's."""
     small = {X: H * K + R}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 
 import sympy as sp
 
 from .catalogue import claim, grid
 from .interval import Interval
-from .lemmas import power_vanishes
-from .records import Analysis, Case, Holds, Identity, Point, Run, Runs, Step
+from .lemmas import power_vanishes, times_power_vanishes
+from .records import Analysis, Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import first_moment, same, second_moment
 from .rule import Rule
 from .sources import FOLKLORE, HERE, KB15, Z20
-from .symbols import beta1, beta2, eps, g, gt, new, old, symbol, t, x
+from .symbols import beta1, beta2, eps, g, ge, gt, old, symbol, t, x
 
 FAMILY = "bias correction"
 
@@ -58,16 +60,31 @@ def v_is_second_moment(rule: Rule) -> Case | None:
     )  # fmt: skip
 
 
-def _is_belief(rule: Rule) -> tuple[sp.Symbol, sp.Expr] | None:
-    """Return beta1 and the input of the variance entry when it is (g − m_t)², else None."""
+@dataclass(frozen=True)
+class Belief:
+    """An average of (g − m_t)², as AdaBelief keeps it.
+
+    Attributes:
+        name: the state entry.
+        beta: β1, of m.
+        added: what every step adds to the average: ε or 0.
+    """
+
+    name: str
+    beta: sp.Symbol
+    added: Expr
+
+
+def belief(rule: Rule) -> Belief | None:
+    """Return the average of (g − m_t)² that a rule keeps, if it does."""
     m = first_moment(rule)
-    if m is None or m.input != g or rule.only is None:
+    if m is None or m.input != g or m.beta != beta1 or rule.only is None:
         return None
-    entered = (g - m.new) ** 2
     for name in rule.initial:
-        told = beta2 * old(name) + (1 - beta2) * entered
-        if any(same(rule, rule.only.new[name], told + k) for k in (eps, sp.Integer(0))):
-            return m.beta, entered
+        told = beta2 * old(name) + (1 - beta2) * (g - m.new) ** 2
+        for added in (eps, sp.Integer(0)):
+            if same(rule, rule.only.new[name], told + added):
+                return Belief(name, m.beta, added)
     return None
 
 
@@ -77,41 +94,117 @@ def _belief_factor(b: sp.Expr) -> sp.Expr:
 
 @claim("adabelief-is-variance", family=FAMILY, source=Z20("section 2"),
        says="AdaBelief's s estimates the variance of the gradient.",
-       statement="For i.i.d. gradients E (g_t − m_t)² tends to σ².",
-       repaired_by="adabelief-factor")  # fmt: skip
+       statement="For i.i.d. gradients E (g_t − m_t)², and with it E ŝ_t, tends to σ².",
+       hypotheses="σ² > 0.", repaired_by="adabelief-factor")  # fmt: skip
 def adabelief_is_variance(rule: Rule) -> Case | None:
     """The stationary factor is 2β1²/(1+β1), below 1."""
-    if _is_belief(rule) is None:
+    if belief(rule) is None:
         return None
     return Case(statement=Identity(_belief_factor(beta1), sp.Integer(1)))
 
 
+def _deviation(b: Expr, mean: Expr, var: Expr, k: Expr) -> Expr:
+    """Return E (g_k − m_k)²."""
+    return var * _belief_factor(b) + (mean**2 - var * (1 - b) / (1 + b)) * b ** (2 * k)
+
+
+def _expected(rule: Rule) -> tuple[Step, ...]:
+    """E (g_t − m_t)², at every t, from the rule's own lines."""
+    m = first_moment(rule)
+    assert m is not None
+    b, mean, var = m.beta, symbol("mean"), symbol("var", "nonnegative")
+    domains = {"var": "nonnegative"}
+
+    def spread(k: Expr) -> Expr:
+        return var * (1 - b) * (1 - b ** (2 * k)) / (1 + b)
+
+    def mean_of(k: Expr) -> Expr:
+        return mean * (1 - b**k)
+
+    return (
+        Step("(g_t − m_t)² = β1²·(g_t − m_(t−1))²",
+             Identity((g - rule.late.new[m.name]) ** 2, b**2 * (g - m.old) ** 2),
+             "the rule's own line for m"),
+        Step("E m_t = μ(1−β1^t)", Identity(b * mean_of(t - 1) + (1 - b) * mean, mean_of(t)),
+             "induction from 0"),
+        Step("Var m_t = σ²(1−β1)(1−β1^(2t))/(1+β1)",
+             Identity(b**2 * spread(t - 1) + (1 - b) ** 2 * var, spread(t), domains),
+             "induction from 0: Var m_t = β1²·Var m_(t−1) + (1−β1)²·σ²"),
+        Step("β1²·(μ − E m_(t−1))² = μ²·β1^(2t)",
+             Identity(b**2 * (mean - mean_of(t - 1)) ** 2, mean**2 * b ** (2 * t)),
+             "m_(t−1) is not corrected: the means do not cancel"),
+        Step("E (g_t − m_t)² = β1²·(σ² + Var m_(t−1) + (μ − E m_(t−1))²) = L + "
+             "(μ² − σ²(1−β1)/(1+β1))·β1^(2t)",
+             Identity(b**2 * (var + spread(t - 1) + (mean - mean_of(t - 1)) ** 2),
+                      _deviation(b, mean, var, t), domains), "g_t is independent of m_(t−1)"),
+    )  # fmt: skip
+
+
+def _averaged(rule: Rule, found: Belief) -> tuple[Step, ...]:
+    """E ŝ_t is a weighted average of those, and what is left over L dies out in it."""
+    big, gone, p = symbol("M", "unit"), symbol("c", "nonnegative"), symbol("P", "nonnegative")
+    s, n, k = symbol("s", "nonnegative"), symbol("n", "natural"), symbol("κ")
+    limit, h, rest = (symbol(name, "nonnegative") for name in "LhQ")
+    domains = dict.fromkeys(("c", "P", "s", "L", "h"), "nonnegative") | {"M": "unit", "n": "natural"}
+    b, m = found.beta, first_moment(rule)
+    assert m is not None
+    square = (g - m.new) ** 2
+    held = beta2 * (limit * (1 - beta2 ** (t - 1)) + k * h) + (1 - beta2) * (limit + k * b ** (2 * t))
+    return (
+        Step("s_t = β2·s_(t−1) + (1−β2)·(g_t − m_t)²" + (" + ε" if found.added else ""),
+             Identity(rule.late.new[found.name],
+                      beta2 * old(found.name) + (1 - beta2) * square + found.added),
+             "so E s_t is Σ (1−β2)β2^(t−i)·E (g_i − m_i)²" + (", ε aside" if found.added else "")),
+        Step("E s_t = L·(1−β2^t) + κ·h_t, h_t = β2·h_(t−1) + (1−β2)·β1^(2t), κ the factor of β1^(2t)",
+             Identity(held, limit * (1 - beta2**t) + k * (beta2 * h + (1 - beta2) * b ** (2 * t)),
+                      domains), "induction from 0, linear in what enters"),
+        Step("h_t ≤ (1−β2)·t·M^t with M = max(β2, β1²) gives the same at t+1",
+             Holds(ge((1 - beta2) * (n + 1) * big * p,
+                      beta2 * ((1 - beta2) * n * p - s) + (1 - beta2) * gone),
+                   (ge(big, beta2), ge(big * p, gone)), domains),
+             "P = M^t, n = t, c = β1^(2t+2) ≤ M^(t+1), s what the bound leaves; h_0 = 0"),
+        *times_power_vanishes(),
+        Step("1−β2^t = 1−β2·Q ≥ 1−β2, so h_t/(1−β2^t) ≤ t·M^t → 0",
+             Holds(ge(1 - beta2 * rest, 1 - beta2), (ge(1, rest),), {"Q": "nonnegative"}),
+             "Q = β2^(t−1) ≤ 1: E ŝ_t = L + κ·h_t/(1−β2^t) → L"),
+    )  # fmt: skip
+
+
 @claim("adabelief-factor", family=FAMILY, source=HERE,
        says="What AdaBelief's s estimates.",
-       statement="For i.i.d. gradients with variance σ², E (g_t − m_t)² → σ²·2β1²/(1+β1) < σ².",
-       hypotheses="0 ≤ β1 < 1; t → ∞; ε aside.")  # fmt: skip
+       statement="For i.i.d. gradients with mean μ and variance σ², E (g_t − m_t)² = L + (μ² − "
+                 "σ²(1−β1)/(1+β1))·β1^(2t) with L = σ²·2β1²/(1+β1), which is below σ² if σ² > 0; "
+                 "E (g_t − m_t)² → L and E ŝ_t → L.",
+       hypotheses="0 ≤ β1, β2 < 1, a zero start; an ε inside the average adds ε/(1−β2) to ŝ_t "
+                  "(adabelief-epsilon).")  # fmt: skip
 def adabelief_factor(rule: Rule) -> Case | None:
     """g_t − m_t = β1 (g_t − m_{t−1}), and g_t is independent of m_{t−1}."""
-    found, m = _is_belief(rule), first_moment(rule)
+    found, m = belief(rule), first_moment(rule)
     if found is None or m is None:
         return None
-    b, entered = found
-    var = symbol("var", "nonnegative")
-    domains = {"var": "nonnegative"}
-    line = m.beta * m.old + (1 - m.beta) * g
+    b, var = found.beta, symbol("var", "nonnegative")
+
+    def excess(run: Run, p: Point) -> Interval:
+        """Over all sequences of three gradients μ ± σ, for the last deviation and for ŝ_3."""
+        mean, var, b2 = p["g1"], p["g2"] ** 2, p["beta2"]
+        last, held, total = Interval.of(0), Interval.of(0), Interval.of(0)
+        for signs in product((-1, 1), repeat=3):
+            gs = [mean + s * p["g2"] for s in signs]
+            trace = run(p, gs)
+            gap: Interval = gs[2] - trace.state[m.name][3]
+            last += gap * gap / 8
+            held += trace.state[found.name][3] / 8
+        told = [_deviation(p["beta1"], mean, var, k) for k in (1, 2, 3)]
+        for e in told:
+            total = b2 * total + (1 - b2) * e + (p["eps"] if found.added else 0)
+        off: Interval = abs(last - told[2]).maximum(abs(held - total))
+        return off
+
     return Case(
-        (Step("(g_t − m_t)² = β1²·(g_t − m_(t−1))²",
-              Identity(entered.xreplace({new(m.name): line}), b**2 * (g - m.old) ** 2),
-              "the rule's own lines"),
-         Step("Var m_t = β1²·Var m_(t−1) + (1−β1)²·σ² has the fixed point σ²(1−β1)/(1+β1)",
-              Identity(b**2 * var * (1 - b) / (1 + b) + (1 - b) ** 2 * var,
-                       var * (1 - b) / (1 + b), domains), "reached as β1^(2t) → 0"),
-         *power_vanishes(),
-         Step("β1²·(σ² + σ²(1−β1)/(1+β1)) = σ²·2β1²/(1+β1)",
-              Identity(b**2 * (var + var * (1 - b) / (1 + b)), var * _belief_factor(b), domains),
-              "independence; equal means cancel"),
+        (*_expected(rule), *power_vanishes(), *_averaged(rule, found),
          Step("2β1²/(1+β1) < 1", Holds(gt(1, _belief_factor(b))), "2β1² < 1+β1 on [0, 1)")),
-        control=Holds(gt(sp.Rational(1, 2), _belief_factor(b))),
+        control=Identity(b**2 * (var + var * (1 - b) / (1 + b)), var * b**2 / (1 + b)),
+        runs=Runs(excess, grid(g1="1 2 1/2", g2="1 1/2", beta1="1/2 1/4", beta2="3/4 1/2", eps="1")),
     )  # fmt: skip
 
 
@@ -137,8 +230,9 @@ def _distributions(s: sp.Symbol) -> dict[str, tuple[list[Piece], sp.Expr]]:
 
 @claim("moments-from-mgf", family=FAMILY, source=FOLKLORE, about="mathematics",
        says="Slope and curvature of the moment generating function at 0 are the first two moments.",
-       statement="M'(0) = E X and M''(0) = E X² for Gaussian, centred Laplace, uniform on [0, a] and "
-                 "gamma variables, and for every distribution with finite support (Bernoulli too).",
+       statement="M'(0) = E X and M''(0) = E X² for Gaussian, Laplace, uniform and gamma variables, "
+                 "wherever they are centred or start, and for every distribution with finite support "
+                 "(Bernoulli too).",
        hypotheses="proper parameters; M and the limit are taken from s > 0.")  # fmt: skip
 def moments_from_mgf(rule: Rule) -> Case | None:
     """Finite support by linearity, exactly; the others by SymPy's integrals and limits."""
@@ -169,5 +263,13 @@ def moments_from_mgf(rule: Rule) -> Case | None:
                               Analysis(sp.Limit(sp.diff(mgf, s, n), s, 0), sp.simplify(moment),
                                        _BY_SYMPY),
                               "the moment by integration"))  # fmt: skip
-    gauss = known["Gaussian"][1]
+    gauss, first, second = known["Gaussian"][1], symbol("a"), symbol("d")
+    moved = sp.exp(s * y) * (1 + first * s + second * s**2 / 2)  # M up to s², which is all that is seen
+    steps += [
+        Step("X + c: M(s) becomes e^(cs)·M(s), and its slope at 0 is E X + c",
+             Identity(sp.diff(moved, s).subs(s, 0), first + y), "product rule, M(0) = 1"),
+        Step("and its curvature is E X² + 2c·E X + c² = E (X+c)²",
+             Identity(sp.diff(moved, s, 2).subs(s, 0), second + 2 * y * first + y**2),
+             "so each of these may be moved: Laplace, uniform on [c, a+c]"),
+    ]  # fmt: skip
     return Case(tuple(steps), control=Analysis(sp.Limit(sp.diff(gauss, s, 2), s, 0), b**2))

@@ -12,7 +12,7 @@ from .interval import Interval
 from .kinship import held
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import first_moment, quotient, same, second_moment
-from .rule import Rule
+from .rule import Regime, Rule
 from .sources import FOLKLORE, HERE
 from .symbols import alpha, g, gt, lambda_, mu, old, symbol, t, x
 
@@ -60,45 +60,60 @@ def zero_gradient_no_update(rule: Rule) -> Case | None:
                 runs=Runs(excess, grid(g1="1 -2", alpha="1 1/2", eps="1 1/2")))  # fmt: skip
 
 
-def _remembered(rule: Rule) -> tuple[Expr, Expr] | None:
+def _remembered(rule: Rule, regime: Regime) -> tuple[Expr, Expr] | None:
     """Return x_t for g_t = 0, from the rule and as it is told; None where nothing is told."""
     still, q, m = {g: sp.Integer(0)}, quotient(rule), first_moment(rule)
-    line = rule.late.new["x"]
-    if q is not None and m is not None:
+    line = regime.new["x"].xreplace(still)
+    if m is not None:
         entered = m.beta * m.old + (1 - m.beta) * m.input.xreplace(still)
-        size = (1 - m.beta**t) if q.corrected else sp.Integer(1)
-        silent = rule.late.new[m.name].xreplace(still)
-        return line.xreplace({m.new: silent}), q.kept - alpha * entered / (size * q.denominator)
+        here = line.xreplace({m.new: regime.new[m.name].xreplace(still)})
+        if q is not None:
+            size = (1 - m.beta**t) if q.corrected else sp.Integer(1)
+            return here, q.kept - alpha * entered / (size * q.denominator)
+        kept, rate = line.xreplace({m.new: sp.Integer(0)}), -sp.diff(line, m.new)
+        if rate != 0:
+            return None if kept != x or rate.has(m.new, m.old, x) else (here, kept - rate * entered)
+    rate = -sp.diff(regime.new["x"], g)
+    if not rate.has(g, x) and "lambda_" in rule.hyper and same(rule, line, x - rate * lambda_ * x):
+        return line, x - rate * lambda_ * x  # the penalty alone
     here, b = rule.transition()["x"].subs(g, 0), old("momentum_buffer")
-    kept = (sp.Integer(1), 1 - alpha * lambda_, 1 - lambda_)
-    told = (c * x - alpha * k * b for c in kept for k in (mu, mu**2, sp.Integer(0)))
+    kept_by = (sp.Integer(1), 1 - alpha * lambda_, 1 - lambda_)
+    told = (c * x - alpha * k * b for c in kept_by for k in (mu, mu**2, sp.Integer(0)))
     return next(((here, e) for e in told if e != x and same(rule, here, e)), None)
 
 
 @claim("zero-gradient-what-moves", family=FAMILY, source=HERE,
        says="What moves a parameter whose gradient is zero.",
-       statement="For g_t = 0, x_t = kept − α·β1·m_{t−1}/((1−β1^t)·D_t) (no 1−β1^t where m is not "
-                 "corrected), x_{t−1} − αμ·b_{t−1} under momentum (μ² for Nesterov): what is remembered "
-                 "moves it on, and decay or an L2 penalty shrinks it.",
-       hypotheses="kept: x_{t−1} after decay; an L2 penalty adds (1−β1)λx to β1·m_{t−1}.")  # fmt: skip
+       statement="For g_t = 0, x_t = kept − r_t·β1·m_{t−1}, r_t the rate at which the rule takes m_t: "
+                 "α/((1−β1^t)·D_t), without 1−β1^t where m is not corrected, without D_t in RAdam below "
+                 "its threshold, clipped in AdaBound, αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam; under "
+                 "momentum x_t = kept − αμ·b_{t−1} (μ² for Nesterov). So what is remembered moves it, "
+                 "decay multiplies it by 1−αλ (1−λ in the paper), and an L2 penalty enters the "
+                 "averages, or the step where there are none.",
+       hypotheses="kept: x_{t−1} after decay; an L2 penalty adds (1−β1)λx to β1·m_{t−1}, and without an "
+                  "average of g the step is that of λx alone.")  # fmt: skip
 def zero_gradient_what_moves(rule: Rule) -> Case | None:
-    """The rule's line at g = 0, in the state before and the denominator of the step."""
-    found = _remembered(rule)
-    if found is None:
+    """The rule's lines at g = 0, in the state before and the denominator of the step."""
+    found = [_remembered(rule, r) for r in rule.regimes]
+    pairs = [pair for pair in found if pair is not None]
+    if len(pairs) < len(found):
         return None
-    here, told = found
     w, m, d, r = (symbol(n, "positive") for n in ("w", "m", "D", "r"))
 
     def excess(run: Run, p: Point) -> Interval:
         trace = run(p, [p["g1"], ZERO], ONE)
         before = {old(n).name: s[1] for n, s in trace.state.items()}
         env = {**held({**rule.fill(p), **p}, trace, 2), **before, "x": trace.x[1]}
+        told = pairs[-1 if momentum else 0][1]  # RAdam is below its threshold in two steps
         return abs(trace.x[2] - value(told, env))
 
+    momentum = first_moment(rule) is None
     return Case(
-        (Step(f"g_t = 0:  x_t = {told}", Identity(here, told), "the rule's own lines"),
+        (*(Step("g_t = 0:  x_t as the memory and the penalty have it",
+                Identity(here, told, rule.domains), "the rule's own lines, with g = 0")
+           for here, told in dict.fromkeys(pairs)),
          Step("w·m/(r·D) > 0 for w, m, D > 0, r = 1−β^t or 1: it vanishes only with the memory",
-              Holds(gt(w * m / (r * d), 0)), "w = αβ1 or αμ; the same for m < 0")),
-        control=Identity(here, x),
+              Holds(gt(w * m / (r * d), 0)), "w = αβ1, αμ or the rate times β1; the same for m < 0")),
+        control=Identity(pairs[-1][0], x),
         runs=Runs(excess, grid(g1="1 -2 3", alpha="1 1/2", eps="1 1/2")),
     )  # fmt: skip

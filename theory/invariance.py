@@ -1,4 +1,4 @@
-"""Section 7b: what may be done to the gradients, and what it does: rotation, scaling, larger batches."""
+"""Section 7b: what may be done to the gradients, and what it does: how lines answer to it; rotation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import sympy as sp
 from .catalogue import claim, grid
 from .identity import Budget, Checker, Unsupported
 from .interval import Interval
-from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
-from .roles import Average, first_moment, quotient, same, second_moment
-from .rule import Rule
+from .records import Case, Expr, Identity, Point, Run, Runs, Step
+from .roles import same
+from .rule import Regime, Rule
 from .sources import FOLKLORE, HERE
-from .symbols import eps, g, gt, new, old, symbol, x
+from .symbols import alpha, eps, g, lambda_, new, old, rho, symbol, t, x
 
 FAMILY = "invariance"
 ONE, TWO = Fraction(1), Fraction(2)
@@ -169,33 +169,74 @@ def rotation_invariance(rule: Rule) -> Case | None:
     )
 
 
-def _sign_step(rule: Rule) -> tuple[Expr, Expr] | None:
-    """Return the first step at ε = 0 from x = 0 and its size, where it is −size·sign(g)."""
+def _from_start(rule: Rule, regime: Regime) -> dict[str, Expr]:
+    """Return the lines of a regime from the state of the start, at x = 0."""
+    start = {x: sp.Integer(0), **{old(n): v for n, v in rule.initial.items()}}
+    start |= {t: sp.Integer(1)} if rule.only else {}
+    return {n: e.subs(start) for n, e in rule.transition(regime).items()}
+
+
+def _silence(rule: Rule) -> tuple[Step, ...]:
+    """Before the last regime zero gradients leave everything as it was: each line is a multiple of g."""
+    steps = []
+    for r in rule.regimes[:-1]:
+        for n, e in _from_start(rule, r).items():
+            power = 1 if sp.cancel(e / g**2).has(g) else 2
+            steps.append(
+                Step(f"from the zero state, before it divides, the line of {n} is a multiple of g",
+                     Identity(e, sp.cancel(e / g**power) * g**power, rule.domains),
+                     "with g = 0 nothing moves until the step t from which it divides")
+            )  # fmt: skip
+    return tuple(steps)
+
+
+def _first_divided(rule: Rule) -> tuple[Step, ...]:
+    """The first step that is divided, as one whose k-fold gradient moves k times as far for few k."""
+    a, k = symbol("a", "positive"), symbol("k")
     try:
-        first = rule.unrolled(1)["x"].subs({eps: 0, x: 0})
+        first = _from_start(rule, rule.late)["x"]
+        bare = first.subs(eps, 0)
     except ValueError:
-        return None
-    g1 = symbol("g1")
-    size = -first.subs(g1, 1)
-    if size.is_zero is not False and same(rule, size, sp.Integer(0)):
-        return None
-    return (first, size) if same(rule, first, -size * g1 / sp.Abs(g1)) else None
+        return ()
+    size = -bare.subs(g, 1)
+    if size.is_zero is not True and not same(rule, size, sp.Integer(0)):
+        told = -size * g / sp.Abs(g)
+        why = "of a turned (1,1) each coordinate k moves by ±size or stays: k² is 0 or 1"
+        step = Step("at ε = 0 its first divided step is −size·g/|g|", Identity(bare, told), why)
+        return (step,) if same(rule, bare, told) else ()
+
+    def square(y: Expr) -> Expr:
+        return alpha**2 * eps * y**2 / ((1 - rho) * y**2 + eps)
+
+    parted = alpha**2 * eps * (1 - rho) * a**4 * k**2 * (1 - k**2)
+    below = ((1 - rho) * (k * a) ** 2 + eps) * ((1 - rho) * a**2 + eps)
+    if not same(rule, first**2, square(g)):
+        return ()
+    return (
+        Step("the square of the first step is α²ε·g²/((1−ρ)g²+ε) =: F(g)",
+             Identity(first**2, square(g)), "the rule at t = 1"),
+        Step("F(k·a) − k²·F(a) = α²ε(1−ρ)·a⁴·k²(1−k²)/(…)",
+             Identity(square(k * a) - k**2 * square(a), parted / below),
+             "of a turned (a,a) each coordinate k·a has to move k times as far as a: k² is 0 or 1"),
+    )  # fmt: skip
 
 
 @claim("rotation-quarter-turns", family=FAMILY, source=HERE,
        says="Which changes of coordinates an adaptive rule does not notice.",
        statement="Exchanges and changes of sign of coordinates, for every ε; of the rotations of two "
-                 "coordinates at ε = 0 only the quarter turns (and their multiples).",
-       hypotheses="ε = 0 and a start at 0 for “only”.")  # fmt: skip
+                 "coordinates at ε = 0 (AdaDelta, which stands still there: at any ε > 0) only the "
+                 "quarter turns (and their multiples).",
+       hypotheses="for “only”: a start at 0; RAdam: ρ_∞ above its threshold, so that it divides from "
+                  "some t on.")  # fmt: skip
 def rotation_quarter_turns(rule: Rule) -> Case | None:
-    """Each line is odd or even; a first step of ±size in each coordinate fits no other rotation."""
+    """Each line is odd or even; the first step that is divided fits no other rotation."""
     change = {g: SIGN * g, x: SIGN * x}
-    parities, first = answer(rule, change, (SIGN, sp.Integer(1))), _sign_step(rule)
-    if linear(rule) or parities is None or first is None:
+    parities, first = answer(rule, change, (SIGN, sp.Integer(1))), _first_divided(rule)
+    if linear(rule) or parities is None or not first:
         return None
-    k, g1 = symbol("k"), symbol("g1")
+    k, state = symbol("k"), [e for n, e in rule.late.new.items() if n != "x"]
     c, s = (1 - k**2) / (1 + k**2), 2 * k / (1 + k**2)
-    cosine, sine = symbol("cosine"), symbol("sine")
+    sizes = "1 1/2" if any(e.has(lambda_) for e in state) else "1 0"  # g + λx = 0 is 0/0 at ε = 0
 
     def excess(run: Run, p: Point) -> Interval:
         return turned_gap(run, p, [(p["g1"], p["g2"]), (p["g3"], p["g4"])], QUARTER)
@@ -203,109 +244,15 @@ def rotation_quarter_turns(rule: Rule) -> Case | None:
     return Case(
         (*lines(rule, change, parities, SIGN, "sign e = k/|k|", "e² = 1: odd or even, so by "
                  "induction the run on −g from −x_0 is −x; coordinates are exchanged freely"),
-         Step("at ε = 0 and x_0 = 0 the first step is −size·g/|g|",
-              Identity(first[0], -first[1] * g1 / sp.Abs(g1)), "the rule at t = 1"),
+         *_silence(rule), *first,
          Step("cos = (1−k²)/(1+k²), sin = 2k/(1+k²) has cos² + sin² = 1",
               Identity(c**2 + s**2, sp.Integer(1)), "every rotation but the half turn, which only "
               "changes signs"),
-         Step("g = (1,1) moves by −size·(1,1), which is turned to −size·(cos−sin, cos+sin); but in "
-              "the turned problem each coordinate moves by ±size or stays: (cos−sin)² − 1 = −2·cos·sin",
-              Identity((c - s) ** 2 - 1, -2 * c * s), "so cos·sin = 0, or cos = sin and it stays"),
-         Step("g = (2,1) moves by −size·(1,1) too, and 2cos−sin has (2cos−sin)² − cos² = "
-              "(cos−sin)(3cos−sin)",
-              Identity((2 * cosine - sine) ** 2 - cosine**2, (cosine - sine) * (3 * cosine - sine)),
-              "if cos = sin it is cos ≠ 0: the coordinate moves, where it would have to stay")),
+         Step("(1,1) is turned to (cos−sin, cos+sin), the squares of which add to 2",
+              Identity((c - s) ** 2 + (c + s) ** 2, sp.Integer(2)),
+              "each of them 0 or 1 (or, for 0, not defined at ε = 0): so both are 1"),
+         Step("(cos−sin)² − 1 = −2·cos·sin", Identity((c - s) ** 2 - 1, -2 * c * s),
+              "so cos·sin = 0: a quarter turn or a half turn")),
         control=Identity((c - s) ** 2, sp.Integer(1)),
-        runs=Runs(excess, grid(g1="1 2", g2="1 -1 3", g3="1 -2", g4="1 1/2", eps="1 0")),
-    )  # fmt: skip
-
-
-# -- factors on the gradient -----------------------------------------------------------------------
-
-
-@claim("clipping-is-harmless", family=FAMILY, source=FOLKLORE,
-       says="Clipping, loss scaling, the sum or the mean of the loss: nothing that only scales the "
-            "gradient matters to Adam.",
-       statement="Clipping every gradient to |g_t| ≤ 1 leaves every x_t unchanged at ε = 0.",
-       repaired_by="clipping-harmless-iff")  # fmt: skip
-def clipping_is_harmless(rule: Rule) -> Case | None:
-    """One clipped gradient after one that is not: their weights in the averages change."""
-    if scaled(rule) is None or "eps" not in rule.hyper:
-        return None
-
-    def excess(run: Run, p: Point) -> Interval:
-        gradients, gap = [p["g1"], p["g2"]], Interval.of(0)
-        for steps in (1, 2):
-            raw = gradients[:steps]
-            clipped = [v * min(ONE, 1 / abs(v)) for v in raw]
-            gap = abs(run(p, raw).x[-1] - run(p, clipped).x[-1])
-            if gap.lo > Fraction(1, 1 << 20):
-                break
-        return gap
-
-    return Case(runs=Runs(excess, grid(g1="1 2", g2="1 2 3", eps="0", alpha="1")))
-
-
-def _first_change(m: Average, v: Average, rule: Rule) -> tuple[tuple[Step, ...], Identity]:
-    """Where the factor first changes, by κ: the squares of the two moves, and a large h."""
-    h, k, mo, vo = (symbol(n, "positive") for n in ("h", "κ", "mo", "vo"))
-    a, lead, side, low = (symbol(n, "positive") for n in "ALSW")
-    b1, b2, held = m.beta, v.beta, {m.old: mo, v.old: vo}
-    ms, vs = ([rule.late.new[n].subs({**held, g: at}) for at in (h, k * h)] for n in (m.name, v.name))
-    parts = {
-        a: (k + 1) * (b1 * mo) ** 2 * (1 - b2),
-        lead: 2 * b1 * mo * (1 - b1) * (1 - b2) * k,
-        side: (k + 1) * (1 - b1) ** 2 * b2 * vo,
-        low: 2 * b1 * mo * (1 - b1) * b2 * vo,
-    }
-    bracket = a * h + lead * h**2 - side * h - low
-    cross = ms[0] ** 2 * vs[1] - ms[1] ** 2 * vs[0]
-    e = symbol("e", "nonnegative")
-    steps = (
-        Step("the factor is 1 up to t−1 and κ at t; m, v > 0 there and g_t = h:  m_t²·v_t' − m_t'²·v_t "
-             "= (κ−1)·h·(A·h + L·h² − S·h − W)",
-             Identity(cross, (k - 1) * h * bracket.xreplace(parts)),
-             "the rule's own lines, at h and at κ·h; A, L, S, W > 0 for 0 < β1, β2"),
-        Step("the bracket is > 0 at h = 1 + (S+W)/L + e, e ≥ 0",
-             Holds(gt(bracket.subs(h, 1 + (side + low) / lead + e), 0)),
-             "so for κ ≠ 1 a large h moves x elsewhere: only if (for m < 0 take −h)"),
-    )  # fmt: skip
-    return steps, Identity(cross, sp.Integer(0))
-
-
-@claim("clipping-harmless-iff", family=FAMILY, source=HERE,
-       says="Which factors on the gradient are harmless.",
-       statement="At ε = 0 factors c_t > 0 on the gradients leave every x_t unchanged, for every "
-                 "gradient sequence, iff c_t is the same for every t (sum or mean of the loss, a "
-                 "fixed loss scale; clipping only where it never acts). The first step takes any.",
-       hypotheses="0 < β1, 0 < β2 for “only if”; D_t² is v_t times a function of t.")  # fmt: skip
-def clipping_harmless_iff(rule: Rule) -> Case | None:
-    """Homogeneity one way; at the first change of factor, a large gradient the other way."""
-    q, m, v, factors = quotient(rule), first_moment(rule), second_moment(rule), scaled(rule)
-    if q is None or m is None or v is None or factors is None:
-        return None
-    square = q.denominator.subs(eps, 0) ** 2
-    ahead = sp.cancel(square / v.new)
-    if ahead.has(v.new) or not same(rule, square, ahead * v.new):
-        return None
-    steps, near = _first_change(m, v, rule)
-    g1, shrunk = symbol("g1"), symbol("c1", "positive")
-    first = rule.unrolled(1)["x"].subs(eps, 0)
-
-    def excess(run: Run, p: Point) -> Interval:
-        pair, factor = [p["g1"], p["g2"]], abs(p["g2"] / p["g1"])
-        constant = abs(run(p, pair).x[2] - run(p, [3 * k for k in pair]).x[2])
-        alone = abs(run(p, [p["g1"]]).x[1] - run(p, [factor * p["g1"]]).x[1])
-        return constant.maximum(alone)
-
-    return Case(
-        (*lines(rule, {g: SCALE * g, eps: SCALE * eps}, factors, sp.Integer(1), "g and ε times c",
-                 "induction from the start: a constant factor changes no x_t at ε = 0"),
-         Step("the first step is the same for c_1·g_1 at ε = 0",
-              Identity(first.subs(g1, shrunk * g1), first), "it sees the sign alone"),
-         Step("the move is −α·(m_t or m̂_t)/D_t, and D_t² at ε = 0 is v_t times a function of t",
-              Identity(square, ahead * v.new, {v.new.name: "nonnegative"}), "the rule's own D"),
-         *steps),
-        control=near,
-        runs=Runs(excess, grid(g1="1 2", g2="1 -1 3", eps="0", alpha="1")),
+        runs=Runs(excess, grid(g1="1 2", g2="1 -1 3", g3="1 -2", g4="1 1/2", eps=sizes)),
     )  # fmt: skip

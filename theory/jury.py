@@ -2,7 +2,8 @@
 
 For x_{t+1} = T x_t − D x_{t−1} the three margins 1 − T + D, 1 + T + D and 1 − D decide.  Nothing is
 quoted: below the boundary a quadratic form falls geometrically along every run, real roots or not;
-beyond −1 a real root makes a run grow.  A cubic has a real root, and is a factor times a quadratic.
+beyond −1 a real root makes a run grow.  A cubic has a real root, and is a factor times a quadratic,
+whose roots are two real numbers or a pair u ± iv.
 """
 
 from __future__ import annotations
@@ -95,6 +96,32 @@ def grows() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+def quadratic_in_the_disk() -> tuple[Step, ...]:
+    """z² − T z + D has its roots in the open disk iff the three margins are > 0; and the closed disk."""
+    a, b, u, v = symbol("a"), symbol("b"), symbol("u"), symbol("v")
+    margins = {"1 − T + D": (1 - a) * (1 - b), "1 + T + D": (1 + a) * (1 + b), "1 − D": 1 - a * b}
+    inside = (gt(1, a), gt(a, -1), gt(1, b), gt(b, -1))
+    closed = (ge(1, a), ge(a, -1), ge(1, b), ge(b, -1))
+    given = tuple(gt(e, 0) for e in margins.values())
+    real, pair = {T: a + b, D: a * b}, {T: 2 * u, D: u**2 + v**2}
+    terms = {"1 − T + D": 1 - T + D, "1 + T + D": 1 + T + D}
+    return (
+        *(Step(f"real roots a, b: {name} = {e}", Identity(terms[name].xreplace(real), e),
+               "T = a + b, D = ab") for name, e in margins.items() if name in terms),
+        *(Step(f"a, b in (−1, 1) give {name} > 0", Holds(gt(e, 0), inside), "the margins are needed")
+          for name, e in margins.items()),
+        *(Step(f"a, b in [−1, 1] give {name} ≥ 0", Holds(ge(e, 0), closed), "and on the closed disk")
+          for name, e in margins.items()),
+        Step("the three margins > 0 give a < 1", Holds(gt(1, a), given), "b likewise: they suffice"),
+        Step("and a > −1", Holds(gt(a, -1), given), "b likewise"),
+        Step("a pair u ± iv: 1 − T + D = (1 − u)² + v²",
+             Identity(terms["1 − T + D"].xreplace(pair), (1 - u) ** 2 + v**2), "> 0 as v ≠ 0"),
+        Step("and 1 + T + D = (1 + u)² + v²",
+             Identity(terms["1 + T + D"].xreplace(pair), (1 + u) ** 2 + v**2),
+             "> 0; and D = u² + v² = |z|²: 1 − D > 0 iff |z| < 1"),
+    )  # fmt: skip
+
+
 def cubic(a: Expr, b: Expr, c: Expr) -> dict[str, Expr]:
     """Return the margins of z³ + a z² + b z + c: all positive iff its roots are in the unit disk."""
     return {
@@ -123,8 +150,13 @@ def cubic_criterion() -> tuple[Step, ...]:
     return (
         *(Step(f"(z−r)(z²−Tz+D): {name} = {e}", Identity(told[name], e), "every cubic has a real root r")
           for name, e in product.items()),
+        *quadratic_in_the_disk(),
         *(Step(f"if all four are > 0 then {name}", Holds(e, given), "so all roots are in the open disk")
           for name, e in inside.items()),
+        *(Step(f"if all roots are in the open disk then {name} > 0",
+               Holds(gt(e, 0), tuple(inside.values())),
+               "−1 < r < 1 and the three margins of the quadratic: only if")
+          for name, e in product.items()),
         Step("if all roots are in the closed disk then 1 − b + ac − c² ≥ 0",
              Holds(ge(last, 0), closed), "so if it is < 0, a root is outside the closed disk"),
     )  # fmt: skip

@@ -22,6 +22,8 @@ from .symbols import eps, g, ge, gt, new, old, symbol, x
 
 FAMILY = "sharpness"
 ZERO = Fraction(0)
+#: The step by which RAdam rectifies at β2 = 31/32, with either threshold.
+FIRST_RECTIFIED = 6
 #: The size of a feature, and its sign.
 size, turn = symbol("f", "positive"), symbol("sign")
 
@@ -52,7 +54,7 @@ def superposition(rule: Rule) -> tuple[Step, ...]:
 
 
 def least_norm() -> tuple[Step, ...]:
-    """Of all solutions the one in the row space is the shortest: two data, three features."""
+    """Of all solutions the one in the row space is the shortest."""
     rows = [[symbol(f"X{i}{j}") for j in (1, 2, 3)] for i in (1, 2)]
     a, other = (symbol("a1"), symbol("a2")), [symbol(f"z{j}") for j in (1, 2, 3)]
     w = [sp.Add(*(a[i] * rows[i][j] for i in (0, 1))) for j in range(3)]
@@ -63,7 +65,8 @@ def least_norm() -> tuple[Step, ...]:
     return (
         Step("|z|² − |w|² = |z − w|² + 2a·X(z − w) for w = Xᵀa",
              Identity(left, sp.Add(*(e**2 for e in gap)) + missed),
-             "Xz = y = Xw makes the last term 0, so |z| ≥ |w|: w is the solution of least norm"),
+             "written for two data and three features, the same for any number: Xz = y = Xw makes the "
+             "last term 0, so |z| ≥ |w|: w is the solution of least norm"),
     )  # fmt: skip
 
 
@@ -71,6 +74,19 @@ def two_features(p: Point) -> tuple[list[Fraction], list[Fraction]]:
     """Return the gradients in two coordinates whose features are 1 and 2."""
     gs = [p[n] for n in ("g1", "g2") if n in p]
     return gs, [2 * k for k in gs]
+
+
+def followed(run: Run, p: Point, steps: int) -> Interval:
+    """Return how far (w1, w2) gets from the multiples of (1, 2) on ½(w1 + 2·w2 − y)², from 0."""
+    ones: list[Fraction | Interval] = []
+    for k in range(steps + 1):
+        one, two = (run(p, [f * g for g in ones], ZERO).x for f in (1, 2))
+        ones.append(_number(one[k] + two[k] * 2 - p["y"]))
+    return max((abs(b - a * 2) for a, b in zip(one, two, strict=True)), key=lambda e: e.lo)
+
+
+def _number(e: Interval) -> Fraction | Interval:
+    return e.lo if e.exact else e
 
 
 @claim("adaptive-nullspace", family=FAMILY, source=W17("section 3"),
@@ -81,15 +97,14 @@ def two_features(p: Point) -> tuple[list[Fraction], list[Fraction]]:
        hypotheses="w = 0 and a fresh state at the start; one rate for all coordinates.",
        repaired_by="adaptive-sign-solution")  # fmt: skip
 def adaptive_nullspace(rule: Rule) -> Case | None:
-    """True where the lines are linear; a rule that divides by the gradient's size leaves at once."""
-    if not _linear(rule) and _factors(rule) is None:
-        return None
+    """True where the lines are linear; a rule that divides by the gradient's size leaves.
 
-    def excess(run: Run, p: Point) -> Interval:
-        one, two = (run(p, gs, ZERO).x[-1] for gs in two_features(p))
-        return abs(two - 2 * one)
-
-    runs = Runs(excess, grid(g1="1 2", alpha="1 1/2", eps="0", lambda_="1/2", mu="1/2"))
+    Most leave in the first step; RAdam, which is momentum until it rectifies, a few steps later.
+    """
+    steps = 1 if rule.only is not None else FIRST_RECTIFIED
+    over = grid(y="1 2", alpha="1 1/2" if rule.only is not None else "1/16", beta2="3/4 31/32",
+                eps="0 1", lambda_="1/2", mu="1/2")  # fmt: skip
+    runs = Runs(lambda run, p: followed(run, p, steps), over)
     if not _linear(rule):
         return Case(runs=runs)
     wrong = rule.late.new["x"].subs(g, 2 * g)
@@ -264,6 +279,6 @@ def adaptive_test_error(rule: Rule) -> Case | None:
         *(Step(f"on a new datum with y = {y} it gives y·(n₊a₊ − n₋a₋) + 2(n₊a₊ + n₋a₋) = {shown}",
                Identity(score[y], told[y], domains), "shared features only")
           for y, shown in ((1, "(15n₊+8n₊n₋−n₋)/N"), (-1, "−(8n₊n₋+3n₋−5n₊)/N"))),
-        Step("which is > 0 for y = 1", Holds(gt(n * told[1], 0), (gt(n, k),), domains), "n₊ > n₋"),
+        Step("which is > 0 for y = 1", Holds(gt(told[1], 0), (), domains, shift), "8n₊n₋ > n₋"),
         Step("and < 0 for y = −1", Holds(gt(-told[-1], 0), (), domains, shift), "8n₊n₋ + 3n₋ > 5n₊"),
     ), control=Holds(gt(8 * n * k + 3 * k - 12 * n, 0), (gt(n, k),), domains))  # fmt: skip

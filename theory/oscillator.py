@@ -121,12 +121,14 @@ def _frozen(lines: dict[str, Expr], carriers: set[str]) -> tuple[dict[str, Expr]
             return None
         total = sp.Integer(0)
         for s in seen:
-            slope = sp.diff(lines[n], s)
-            moving = [e for e in sp.Mul.make_args(slope) if e.has(*others)]
-            if moving:
-                denominators.add(1 / sp.Mul(*moving))
-                slope = sp.Mul(*[e for e in sp.Mul.make_args(slope) if e not in moving]) / d
-            total += slope * s
+            for term in sp.Add.make_args(sp.diff(lines[n], s)):
+                moving = [e for e in sp.Mul.make_args(term) if e.has(*others)]
+                if moving:
+                    denominators.add(1 / sp.Mul(*moving))
+                    kept = [e for e in sp.Mul.make_args(term) if e not in moving]
+                    total += sp.Mul(*kept) / d * s
+                else:
+                    total += term * s
         out[n] = total
     if len(denominators) > 1:
         return None
@@ -191,4 +193,16 @@ def recurrence(o: Oscillator) -> tuple[Step, ...]:
              "two steps in a row from any x and any buffer, g = c·x"),
         Step(f"from a fresh state x_1 = (T − k)·x_0 with k = {o.lag}",
              Identity(first, (o.trace - o.lag) * x, o.domains), "the first step"),
+        *(_across(o) if o.denominator == 1 and len(o.rule.regimes) > 1 else ()),
+    )  # fmt: skip
+
+
+def _across(o: Oscillator) -> tuple[Step, ...]:
+    """The recurrence from x_0, x_1 to x_2, where the first step has lines of its own."""
+    first = o.rule.unrolled(1)["x"].subs(symbol("g1"), c * x)
+    second = o.rule.unrolled(2)["x"].subs(symbol("g2"), c * first).subs(symbol("g1"), c * x)
+    return (
+        Step("x_2 = T·x_1 − D·x_0 although x_1 has lines of its own",
+             Identity(second, o.trace * first - o.determinant * x, o.domains),
+             "two steps from a fresh state, unrolled, with g_1 = c·x_0 and g_2 = c·x_1"),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import sympy as sp
 
 from .catalogue import claim, grid
 from .interval import Interval
-from .kinship import plain, same_lines
+from .kinship import m_hat, plain, same_lines
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import Average
 from .rule import Rule
@@ -35,8 +35,8 @@ def _as_adagrad(line: Expr, epsilon: Expr) -> Expr:
 @claim("adagrad-as-adam", family=FAMILY, source=KB15("section 5, on AdaGrad"),
        says="AdaGrad is Adam with β1 = 0, β2,t = 1 − 1/t and rate α/√t.",
        statement="With β1 = 0, β2,t = 1 − 1/t, rate α/√t and ε/√t Adam takes AdaGrad's steps, for "
-                 "every t: v_t is the mean of the squares. With a constant ε it is AdaGrad with ε√t, "
-                 "the same only at ε = 0.",
+                 "every t: v_t is the mean of the squares. With a constant ε it is AdaGrad with ε√t: "
+                 "the same for every t and gradient only at ε = 0.",
        hypotheses="correction by 1 − ∏β2,i, which is 1 (β2,1 = 0); a rate decay η is kept.")  # fmt: skip
 def adagrad_as_adam(rule: Rule) -> Case | None:
     """t·v_t obeys AdaGrad's line; then the lines of x agree."""
@@ -45,7 +45,7 @@ def adagrad_as_adam(rule: Rule) -> Case | None:
     adam, v = named("adam-uncorrected").late.new, old("exp_avg_sq")
     mean = adam["exp_avg_sq"].xreplace({beta2: 1 - 1 / t})
     line, domains = rule.late.new["x"], {new("sum").name: "nonnegative"}
-    other = adam["x"]
+    other, root = adam["x"], sp.sqrt(new("sum"))
 
     def excess(run: Run, p: Point) -> Interval:
         here, square = Interval.of(0), Interval.of(0)
@@ -64,7 +64,10 @@ def adagrad_as_adam(rule: Rule) -> Case | None:
               Identity(_as_adagrad(other, eps / sp.sqrt(t)), line, domains), "√t cancels"),
          Step("with ε itself it is AdaGrad's with ε·√t",
               Identity(_as_adagrad(other, eps), line.subs(eps, eps * sp.sqrt(t)), domains),
-              "ε's place: a constant ε grows in AdaGrad's terms")),
+              "ε's place: a constant ε grows in AdaGrad's terms"),
+         Step("at t = 4 and g ≠ 0 that is (√G+ε)/(√G+2ε) times AdaGrad's step",
+              Identity((x - line.subs(eps, 2 * eps)) * (root + 2 * eps), (x - line) * (root + eps),
+                       domains), "1 only at ε = 0; at t = 1 and at g = 0 they agree for every ε")),
         control=Identity(_as_adagrad(other, eps), line, domains),
         runs=Runs(excess, grid(g1="1 -2", g2="1 -1 3", g3="1 1/2", eps="0 1", alpha="1", eta="0 1")),
     )  # fmt: skip
@@ -97,33 +100,42 @@ def _between(v: Average, rule: Rule) -> tuple[Step, ...]:
 @claim("adagrad-limit-of-adam", family=FAMILY, source=KB15("section 5, on AdaGrad"),
        says="AdaGrad is Adam with β1 = 0 and β2 → 1.",
        statement="P·M ≤ v̂_t ≤ M/P with M = (g_1² + … + g_t²)/t and P = β2^(t−1) ≥ 1 − (t−1)(1−β2): "
-                 "for each t, v̂_t → M as β2 → 1, so at rate α/√t and ε = 0 the step tends to AdaGrad's.",
-       hypotheses="0 < β2 < 1; t fixed; v corrected (without it the limit is 0).")  # fmt: skip
+                 "for each t, v̂_t → M as β2 → 1, so at β1 = 0, rate α/√t and ε = 0 the step tends to "
+                 "AdaGrad's.",
+       hypotheses="0 < β2 < 1; t fixed; M > 0, as it is once a gradient is not 0; v corrected (without "
+                  "it the limit is 0).")  # fmt: skip
 def adagrad_limit_of_adam(rule: Rule) -> Case | None:
     """The sums with weights β2^(t−i) and with weights 1, by induction; the correction is one too."""
     found = plain(rule)
     if found is None or not found[0].corrected:
         return None
-    v, big, m = found[2], symbol("V", "nonnegative"), symbol("M", "positive")
-    d, k, b = symbol("d", "nonnegative"), symbol("k", "nonnegative"), found[2].beta
-    line = rule.late.new[v.name].xreplace({v.old: (1 - b) * big})
+    q, average, v = found
+    big, m, lines = symbol("V", "nonnegative"), symbol("M", "positive"), rule.late.new
+    d, k, b = symbol("d", "nonnegative"), symbol("k", "nonnegative"), v.beta
+    line = lines[v.name].xreplace({v.old: (1 - b) * big})
 
     def excess(run: Run, point: Point) -> Interval:
-        trace, low = run(point, _gradients(point)), point["beta2"] ** 2
-        mean = sum((k * k for k in _gradients(point)), ZERO) / 3
+        gs, low = _gradients(point), point["beta2"] ** 2
+        trace = run({**point, "beta1": ZERO, "eps": ZERO}, gs)
+        mean = sum((k * k for k in gs), ZERO) / 3
         v_hat = trace.state[v.name][3] / (1 - point["beta2"] ** 3)
-        return (mean * low - v_hat).maximum(v_hat - mean / low)
+        ratio = ((trace.x[2] - trace.x[3]) / (point["alpha"] * gs[2])).power(2) * mean
+        apart = (low - ratio).maximum(ratio - 1 / low)
+        return (mean * low - v_hat).maximum(v_hat - mean / low).maximum(apart)
 
     return Case(
         (*_between(v, rule),
          Step("(1−d)·(1−k·d) = 1−(k+1)·d + k·d²: P ≥ 1−(t−1)(1−β2)",
               Identity((1 - d) * (1 - k * d), 1 - (k + 1) * d + k * d**2),
               "Bernoulli's inequality with d = 1−β2: P → 1 as β2 → 1"),
+         Step("at β1 = 0 the step is along g_t: m̂_t = g_t",
+              Identity(m_hat(q, average).xreplace({average.new: lines[average.name]}).subs(beta1, 0), g),
+              "the rule's own line of m"),
          Step("at ε = 0, α/√t over √M is α over √(t·M) = √A",
               Identity(alpha / sp.sqrt(t) * g / sp.sqrt(m), alpha * g / sp.sqrt(t * m)),
-              "AdaGrad's step; √v̂ is between √P and 1/√P times √M")),
+              "AdaGrad's step; √v̂ is between √P and 1/√P times √M > 0")),
         control=Identity(line, (1 - b) * (big + g**2)),
-        runs=Runs(excess, grid(g1="1 -2", g2="1 -1 3", g3="1 1/2", beta2="1/2 3/4", eps="1")),
+        runs=Runs(excess, grid(g1="1 -2", g2="1 -1 3", g3="1 1/2", beta2="1/2 3/4", alpha="1 1/2")),
     )  # fmt: skip
 
 

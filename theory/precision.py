@@ -11,7 +11,7 @@ from .catalogue import claim, grid
 from .floats import FLOAT16, FLOAT32, FLOAT64, ORDERS, holds_at, stored
 from .interval import Interval
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
-from .roles import quotient, second_moment
+from .roles import second_moment
 from .rule import Rule, expand
 from .sources import FOLKLORE, HERE
 from .symbols import DOMAINS, eps, g, ge, gt, new, old, symbol
@@ -72,6 +72,8 @@ def _no_number(run: Run, p: Point) -> Interval:
        says="ε = 1e-8 is fine in half precision.",
        statement="With ε = 1e-8 held in float16, a parameter that has had only zero gradients stays a "
                  "number.",
+       hypotheses="The run is exact, on the real optimizer in float64, with ε rounded to float16 here; "
+                  "the tests repeat it on optimizers whose tensors are float16.",
        repaired_by="eps-fp16-survives")  # fmt: skip
 def eps_fp16(rule: Rule) -> Case | None:
     """ε rounds to 0, and 0/0 is no number; run with the rounded ε."""
@@ -201,33 +203,40 @@ def infinite_steps() -> tuple[Fraction, Fraction]:
     return first, largest("mul_, addcmul_", BETA2S[2], True)
 
 
-def _infinite_step(rule: Rule) -> tuple[Step, ...]:
-    """Return what a lost v_1 does to Adam's quotient."""
-    if quotient(rule) is None or not denominators(rule):
-        return ()
-    enter, beta2 = 1 - BETA1, BETA2S[2]
+def _lost_steps() -> tuple[Step, ...]:
+    """Return what a lost v_1 does to Adam's quotient, with m_1 and without."""
+    beta2 = BETA2S[2]
     first, lost = infinite_steps()
+    before = FLOAT16.number(int(first / FLOAT16.tiny) - 1)  # both are subnormal
 
     def holds(p: Point) -> bool:
         nothing = _entered("mul_, addcmul_", p) == FLOAT16.round(EPSILON) == 0
-        return nothing and stored(FLOAT16, enter * p["g"]) > 0
+        survives = stored(FLOAT16, FLOAT32.round(1 - BETA1) * p["g"]) > 0
+        return nothing and survives == ((1 - BETA1) * p["g"] > TIE) == bool(p["m"])
 
     return (
         Step(f"for |g| from {float(first):.3g} to {float(lost):.4g} at β1 = 0.9, β2 = 0.999: m_1 ≠ 0 "
-             "and D = √0 + float16(1e-8) = 0", holds_at("float16((1−β1)·g) > 0 = v_1 = float16(ε)",
-             holds, *({"g": value, "beta2": beta2} for value in (first, lost))),
-             "a number that is not 0 over 0: the first step is infinite"),
+             "and D = √0 + float16(1e-8) = 0", holds_at("float16((1−β1)·g) > 0 = v_1 = float16(ε), "
+             "and (1−β1)·g > 2^−25", holds, *({"g": value, "beta2": beta2, "m": Fraction(1)}
+             for value in (first, lost))), "a number that is not 0 over 0: Adam's first step is infinite"
+             ),
+        Step(f"for |g| up to {float(before):.3g} m_1 = 0 too", holds_at("float16((1−β1)·g) = 0 = v_1 = "
+             "float16(ε), and (1−β1)·g ≤ 2^−25", holds, *({"g": value, "beta2": beta2, "m": Fraction(0)}
+             for value in (Fraction(0), FLOAT16.tiny, before))), "0/0: it is no number"),
     )  # fmt: skip
 
 
 @claim("fp16-underflow", family=FAMILY, source=HERE,
        says="What underflows first in float16 is (1−β2)·g².",
        statement="v_1 = 0 in float16 iff (1−β2)·g² ≤ 2^−25 (g² rounded, where it is formed first): for "
-                 "gradients 1/√(1−β2) times as large as those whose g² underflows; at β2 = 0.999 and "
-                 "ε = 1e-8 Adam's m̂/(√v̂ + ε) is then infinite.  It overflows for (1−β2)·g² ≥ 65520 "
-                 "where the product begins with 1−β2, and for g² ≥ 65520 where g² is formed first.",
-       hypotheses="β2 = 0.9, 0.99, 0.999 or 0.9999; each operation in float32, then rounded to "
-                  "float16.")  # fmt: skip
+                 "gradients 1/√(1−β2) times as large as those whose g² underflows.  Adam's m̂/(√v̂ + ε) "
+                 "at β1 = 0.9, β2 = 0.999 and ε = 1e-8 is then infinite for the gradients whose m_1 "
+                 "survives, 0.1·|g| > 2^−25, and no number for smaller ones.  v_1 overflows for "
+                 "(1−β2)·g² ≥ 65520 where the product begins with 1−β2, and for g² ≥ 65520 where g² is "
+                 "formed first.",
+       hypotheses="β2 = 0.9, 0.99, 0.999 or 0.9999; v computed in one of the orders named in the steps, "
+                  "each operation in float32, then rounded to float16; for Adam's quotient by mul_ and "
+                  "addcmul_.")  # fmt: skip
 def fp16_underflow(rule: Rule) -> Case | None:
     """The rule's own line of v; its orders of operation at every threshold."""
     v = second_moment(rule)
@@ -253,7 +262,7 @@ def fp16_underflow(rule: Rule) -> Case | None:
                        == (p["g"] ** 2 <= TIE), {"g": square}, {"g": FLOAT16.above(square)}), "later"),
          *steps,
          *(_overflows(order) for order in ("mul_, addcmul_", "β·v + (1−β)·g²")),
-         *_infinite_step(rule)),
+         *_lost_steps()),
         control=holds_at("v_1 = 0 iff g² ≤ 2^−25", lambda p: (_entered("mul_, addcmul_", p) == 0)
                          == (p["g"] ** 2 <= TIE), *_edges("mul_, addcmul_", True)),
         runs=Runs(excess, grid(g1=f"1 {largest('mul_, addcmul_', BETA2S[2], True)} 1/100 1/1000",

@@ -49,7 +49,7 @@ def _diverges() -> tuple[Step, ...]:
              Holds(ge(a * b, f), (ge(a, f), ge(b, 1)), domains, {a: f + s, b: 1 + u}),
              "f ≤ density on [−1, 1]; for each of r = 1, 1/2, 1/4, …, so E 1/|g_1| = ∞"),
         Step("ψ² = 2ψ − 1 + (ψ−1)²", Identity(y**2, 2 * y - 1 + (y - 1) ** 2, domains),
-             "so E ψ_1² = ∞ too, and with it the variance"),
+             "so E ψ_1² = ∞ too; without a mean there is no variance"),
         Step("t = 2: |g_1|, |g_2| in (q/2, q] with q = r/√2 gives N ≤ 2q² = r²",
              Holds(ge(q**2, w**2), (ge(q, w),), domains, {q: w + s}), "each square, w = |g_i|"),
         Step("and N > r²/4", Holds(gt(w**2, q**2 / 4), (gt(w, q / 2),), {**domains, "s": "positive"},
@@ -107,10 +107,10 @@ def _yet(rule: Rule, q: Quotient) -> tuple[Step, ...]:
 @claim("zero-correction-step-variance", family=FAMILY, source=L20("section 3.1"),
        says="The variance of the adaptive rate is unbounded at the start.",
        statement="For independent gradients with a density between f > 0 and F on [−1, 1], as normal "
-                 "ones have, ψ_t = 1/√v̂_t has an infinite mean at t = 1, an infinite variance at t = 1 "
-                 "and 2, and a finite one from t = 3 on; yet |x_1 − x_0| ≤ α. For ε > 0 the variance of "
-                 "1/(√v̂_t+ε) is at most 1/(4ε²) at every t.",
-       hypotheses="0 < β2 < 1 (at β2 = 0 every t is as t = 1); ε = 0 where it is infinite.")  # fmt: skip
+                 "ones have, ψ_t = 1/√v̂_t has E ψ_1 = ∞ (so no variance), E ψ_2 < ∞ = E ψ_2² (an "
+                 "infinite variance), and a finite variance from t = 3 on; yet |x_1 − x_0| ≤ α. For "
+                 "ε > 0 the variance of 1/(√v̂_t+ε) is at most 1/(4ε²) at every t.",
+       hypotheses="0 < β2 < 1 (at β2 = 0 every t is as t = 1); ε = 0 in ψ_t.")  # fmt: skip
 def zero_correction_step_variance(rule: Rule) -> Case | None:
     """v̂_t is Σ g_i² up to a factor, whose density near 0 is of order r^(t−1)."""
     q, v = plain_adam(rule), second_moment(rule)

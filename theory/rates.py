@@ -15,7 +15,7 @@ from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step, Trace
 from .roles import Average, first_moment, quotient, same, second_moment
 from .rule import Rule
 from .sources import DHS11, Z12
-from .symbols import alpha, beta2, eps, eta, g, ge, gt, new, old, symbol, t
+from .symbols import alpha, beta2, eps, eta, g, ge, gt, lambda_, new, old, symbol, t, x
 
 FAMILY = "step size"
 ZERO = Fraction(0)
@@ -56,6 +56,14 @@ def effective_rate(rule: Rule) -> Rate | None:
     names = [n for n in rule.initial if d.has(new(n))]
     others = d.has(alpha, *(old(n) for n in rule.initial))
     return Rate(names[0], d) if len(names) == 1 and not others else None
+
+
+def gradient_of(rule: Rule) -> Expr:
+    """Return what enters the averages as the gradient: g, or g + λx with an L2 penalty."""
+    first, v, penalised = first_moment(rule), second_moment(rule), g + lambda_ * x
+    if first is not None:
+        return first.input
+    return penalised if v is not None and same(rule, v.input, penalised**2) else g
 
 
 def accumulator(rule: Rule) -> Rate | None:
@@ -135,8 +143,7 @@ def _falls_iff(rule: Rule, rate: Rate, v: Average, square: Expr) -> tuple[Step, 
 
 def _silence(rule: Rule, rate: Rate, v: Average, square: Expr) -> tuple[Step, ...]:
     """What k zero gradients, or k small ones, do to the rate."""
-    first = first_moment(rule)
-    entered = first.input if first else g
+    entered = gradient_of(rule)
     k, c, b = symbol("k", "natural"), symbol("c", "nonnegative"), v.beta
     p, j = symbol("P", "unit"), symbol("J", "unit")
     r, s, u, z = (symbol(n, "nonnegative") for n in "rsuz")

@@ -19,7 +19,7 @@ from .interval import Interval
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step, Trace
 from .roles import Quotient, first_moment, quotient, second_moment
 from .rule import Rule
-from .sources import RKK18
+from .sources import A20, RKK18
 from .step_size import cauchy_schwarz, closed_bound
 from .symbols import alpha, beta1, beta2, eps, g, ge, new, old, symbol, t, x
 
@@ -84,17 +84,18 @@ def bound_of(p: Point, gradients: Sequence[Fraction]) -> Interval:
 # -- constant beta1 --------------------------------------------------------------------------------
 
 
-@claim("amsgrad-regret", family=FAMILY, source=RKK18("Theorem 4 and Corollary 1"),
+@claim("amsgrad-regret", family=FAMILY,
+       source=RKK18(f"Theorem 4, by the method of {A20}, on constant β1"),
        says="AMSGrad's regret is O(√T).",
        statement="With constant β1, R_T ≤ √T·(Δ²(G+ε)/(2α) + αGB(1+β1)/(1−β1)) + β1ΔG/(1−β1), "
                  "B = (1−β1)√β2/√((1−β2)(β2−β1²)), in each order of maximum and correction.",
        hypotheses="convex f_t, |g_t| ≤ G, an interval of width Δ, α_t = α/√t, nearest point after each "
-                  "step; β1² < β2; D_t > 0 (where v̂_t = 0 nothing moves).")  # fmt: skip
+                  "step; β1² < β2; D_t > 0 (where v̂_t = 0 nothing moves).  Theorem 4 itself "
+                  "(amsgrad-regret-schedule has it, and what of it is proved) is of order T^{3/2} for "
+                  "constant β1, for its sum of β1t·√t·D_t; its Corollary 1 is about β1t = "
+                  "β1·λ^{t−1}.")  # fmt: skip
 def amsgrad_regret(rule: Rule) -> Case | None:
-    """Constant β1 by moving the momentum along x, as Alacaoglu et al. (2020, arXiv 2003.09729) do.
-
-    Theorem 4 itself is of order T^{3/2} for constant β1: it holds a sum of β1t·√(t·v̂_t).
-    """
+    """Constant β1 by moving the momentum along x, as Alacaoglu et al. do."""
     q, gamma = keeps_maximum(rule), adam_gamma_indefinite(rule)
     if q is None or gamma is None:
         return None
@@ -114,7 +115,7 @@ def amsgrad_regret(rule: Rule) -> Case | None:
         *_momentum(rule),
         *_moves_are_short(rule, q),
         *_bounded(rule, q),
-        *_sum_of_rates(),
+        *sum_of_rates(),
         *_assembled(),
     )
     return Case(steps, control=_without_momentum(rule), runs=Runs(excess, SLOPES))
@@ -131,6 +132,8 @@ def _weights_grow(q: Quotient) -> tuple[Step, ...]:
         Step("so W_t = N_t·√t·D_t/α grows too, and the step is m_t/W_t",
              Holds(ge((n + e) * (w + c), n * w), (), {**domains, "n": "nonnegative"}),
              "both factors are ≥ 0 and non-decreasing"),
+        Step("W_t = (1−β1^t)·w_t ≤ w_t", Holds(ge(w, (1 - beta1**t) * w), (), domains),
+             "w_t = √t·D_t/α; so the bound of w_T is one of W_T"),
     )  # fmt: skip
 
 
@@ -241,8 +244,22 @@ def _moves_are_short(rule: Rule, q: Quotient) -> tuple[Step, ...]:
 
 def _bounded(rule: Rule, q: Quotient) -> tuple[Step, ...]:
     """|m_t| ≤ G and D_t ≤ G + ε, from the rule's lines."""
-    m, v, u = first_moment(rule), second_moment(rule), maximum(rule)
+    m = first_moment(rule)
     assert m is not None
+    (c, e), domains = nonnegative("c", "e")
+    most = symbol("G", "positive")
+    return (
+        Step("|m_(t−1)| ≤ G gives m_t ≤ G (and −m_t ≤ G)",
+             Identity(most - rule.late.new[m.name].xreplace({m.old: most - c, g: most - e}),
+                      beta1 * c + (1 - beta1) * e, {**domains, "G": "positive"}),
+             "an average of slopes; c, e ≥ 0"),
+        *bounded_denominator(rule, q),
+    )  # fmt: skip
+
+
+def bounded_denominator(rule: Rule, q: Quotient) -> tuple[Step, ...]:
+    """|g_t| ≤ G gives D_t ≤ G + ε, from the rule's lines for v and its maximum."""
+    v, u = second_moment(rule), maximum(rule)
     assert v is not None
     assert u is not None
     (c, e), domains = nonnegative("c", "e")
@@ -253,25 +270,29 @@ def _bounded(rule: Rule, q: Quotient) -> tuple[Step, ...]:
         return most**2 * (1 - beta2**k)
 
     line = rule.late.new[v.name].xreplace({v.old: so_far(t) - c, g: sp.sqrt(most**2 - e)})
-    cap = most**2 if rule.late.new[u].has(beta2**t) else so_far(t).subs(beta2**t, power)
+    flat = rule.late.new[u].has(beta2**t)  # the maximum is over v̂_t
+    cap = most**2 if flat else so_far(t).subs(beta2**t, power)
     kept = rule.late.new[u].subs(beta2**t, power)
     kept = kept.xreplace({v.new: so_far(t).subs(beta2**t, power) - c, old(u): cap - e})
     d = q.denominator.subs(beta2**t, power)
+    grows = (
+        Step("G²(1−β2^t) ≤ G²(1−β2^(t+1))", Holds(ge(so_far(t + 1), so_far(t)), (), domains),
+             "what bounds u_(t−1) is at most what bounds u_t"),
+    )  # fmt: skip
     return (
-        Step("|m_(t−1)| ≤ G gives m_t ≤ G (and −m_t ≤ G)",
-             Identity(most - rule.late.new[m.name].xreplace({m.old: most - c, g: most - e}),
-                      beta1 * c + (1 - beta1) * e, domains), "an average of slopes; c, e ≥ 0"),
         Step("v_t ≤ G²(1−β2^t) gives the same at t + 1",
              Identity(so_far(t + 1) - line, beta2 * c + (1 - beta2) * e, domains),
              "v_t = G²(1−β2^t) − c, g² = G² − e; v_1 likewise"),
-        Step("so the stored maximum is at most " + ("G²" if cap == most**2 else "G²(1−β2^t)"),
+        *(() if flat else grows),
+        Step("so the stored maximum is at most " + ("G²" if flat else "G²(1−β2^t)"),
              Holds(ge(cap, kept), (), domains), "P = β2^t; a maximum of what is below"),
         Step("and D_t ≤ G + ε", Holds(ge(most + eps, d.xreplace({new(u): cap - e})), (), domains),
              "the rule's own D; so w_T ≤ √T·(G+ε)/α"),
     )  # fmt: skip
 
 
-def _sum_of_rates() -> tuple[Step, ...]:
+def sum_of_rates() -> tuple[Step, ...]:
+    """Σ 1/√t ≤ 2√T."""
     r, s = sp.sqrt(t), sp.sqrt(t + 1)
     return (
         Step("2√(T+1) − 2√T − 1/√(T+1) = (√(T+1)−√T)²/√(T+1)",

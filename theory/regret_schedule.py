@@ -15,6 +15,7 @@ from .records import Case, Holds, Identity, Point, Run, Runs, Step, Trace
 from .regret import (
     SLOPES,
     WIDTH,
+    bounded_denominator,
     corrects,
     in_full,
     keeps_maximum,
@@ -22,27 +23,31 @@ from .regret import (
     linear_regret,
     one_step,
     played,
+    sum_of_rates,
     watch,
 )
 from .roles import Quotient, first_moment, second_moment
 from .rule import Rule
 from .sources import TP19
-from .symbols import beta2, g, ge, symbol, x
+from .symbols import alpha, beta1, beta2, eps, g, ge, symbol, t, x
 
 
-@claim("amsgrad-regret-schedule", family=FAMILY, source=TP19("on Theorem 4 of Reddi et al."),
-       says="AMSGrad's regret bound with β1t, corrected.",
+@claim("amsgrad-regret-schedule", family=FAMILY, source=TP19("section 1, Theorem A, which is Theorem 4 "
+                                                             "of Reddi et al."),
+       says="AMSGrad's regret bound with β1t: R_T ≤ Δ²√T·D_T/(α(1−β1)) + Δ²/(2(1−β1))·Σ β1t·√t·D_t/α + "
+            "α√(1+ln T)·‖g_{1:T}‖_2/((1−β1)²(1−γ)√(1−β2)), corrected.",
        statement="For any β1t in [0, β1]: R_T ≤ Δ²√T·D_T/(2α) + Δ²/(1−β1)·Σ β1t·√t·D_t/α + "
-                 "α(1+β1)√H_T·‖g_{1:T}‖_2/(2(1−β1)^{3/2}√((1−β2)(1−γ²))), H_T = Σ 1/t ≤ 1 + ln T, "
-                 "γ = β1/√β2.",
-       hypotheses="as for amsgrad-regret, but without a bound on the slopes; no bias correction.  With "
-                  "bounded slopes it is O(√(T·ln T)) if Σ β1t·√t = O(√T), as for β1/t.")  # fmt: skip
+                 "α(1+β1)√H_T·‖g_{1:T}‖_2/(2(1−β1)^{3/2}√((1−β2)(1−γ²))), H_T = Σ 1/t ≤ 1 + k for "
+                 "T ≤ 2^k, γ = β1/√β2.  If |g_t| ≤ G then D_t ≤ G+ε, and the last term may be replaced "
+                 "by α(1+β1)G√T/((1−β1)√((1−β2)(1−γ²))): no logarithm; for β1t = β1/t the sum is then "
+                 "at most 2β1(G+ε)√T/α, and the bound O(√T).",
+       hypotheses="convex f_t, an interval of width Δ, α_t = α/√t, nearest point after each step; "
+                  "β1² < β2; D_t > 0; no bias correction.  Not decided: whether the bound of Reddi et "
+                  "al., whose proof fails (amsgrad-proof-gap), is true as it stands; what is proved has "
+                  "half of its first term, twice its second, and less than its third, with H_T for "
+                  "1 + ln T.")  # fmt: skip
 def amsgrad_regret_schedule(rule: Rule) -> Case | None:
-    """The coefficient 1/(1−β1t) = 1 + β1t/(1−β1t) is taken apart before anything telescopes.
-
-    Reddi et al. have Δ²√T/(α(1−β1)) first, 1/2 of the second term, and a larger third one; whether
-    their own bound is true is not decided here.
-    """
+    """The coefficient 1/(1−β1t) = 1 + β1t/(1−β1t) is taken apart before anything telescopes."""
     q, gamma = keeps_maximum(rule), adam_gamma_indefinite(rule)
     if q is None or gamma is None or q.corrected or corrects(rule, q):
         return None
@@ -52,21 +57,28 @@ def amsgrad_regret_schedule(rule: Rule) -> Case | None:
             return Interval.of(-1)
         gradients, trace, full = watch(run, rule, p)
         regret = linear_regret(gradients, played(trace))
-        return regret - scheduled_bound(rule, full, gradients, trace)
+        told = [scheduled_bound(rule, full, gradients, trace, bounded=b) for b in (False, True)]
+        return (regret - told[0]).maximum(regret - told[1])
 
     steps = (scheduled_line(rule, q), *gamma.steps, *one_step(), *telescoped(), *_taken_apart(rule),
-             *_moves_in_sum(rule, q), *_against_theirs())  # fmt: skip
+             *_moves_in_sum(rule, q), *_harmonic(), *_against_theirs(), *_of_bounded_slopes(rule, q),
+             *bounded_denominator(rule, q), *sum_of_rates()[:1])  # fmt: skip
     return Case(steps, control=_not_apart(), runs=Runs(excess, SLOPES))
 
 
-def scheduled_bound(rule: Rule, p: Point, gradients: Sequence[Fraction], trace: Trace) -> Interval:
-    """Return that bound on [-1, 1] for β1t = β1, with the D_t of a run."""
+def scheduled_bound(
+    rule: Rule, p: Point, gradients: Sequence[Fraction], trace: Trace, *, bounded: bool
+) -> Interval:
+    """Return that bound on [-1, 1] for β1t = β1, with the D_t of a run; ``bounded``: with G instead."""
     u, b1, b2, a = maximum(rule), p["beta1"], p["beta2"], p["alpha"]
     assert u is not None
-    last = len(gradients)
+    last, most = len(gradients), max(map(abs, gradients))
     roots = [trace.state[u][k].sqrt() + p["eps"] for k in range(1, last + 1)]
+    if bounded:
+        roots = [Interval.of(most + p["eps"])] * last
     weights = [Interval.of(k).sqrt() * d / a for k, d in enumerate(roots, start=1)]
     squares = sum(k**2 for k in gradients) * sum(Fraction(1, k) for k in range(1, last + 1))
+    squares = 4 * most**2 * last * (1 - b1) if bounded else squares
     below = (1 - b1) ** 3 * (1 - b2) * (1 - b1**2 / b2)
     third = Interval.of(squares / below).sqrt() * (a * (1 + b1) / 2)
     second = sum(weights, Interval.of(0)) * (b1 * WIDTH**2 / (1 - b1))
@@ -159,6 +171,44 @@ def _moves_in_sum(rule: Rule, q: Quotient) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+def _harmonic() -> tuple[Step, ...]:
+    """H_T ≤ 1 + k for T ≤ 2^k."""
+    n, (i,), domains = symbol("n", "natural"), *nonnegative("i")
+    (h, k), more = nonnegative("h", "k")
+    domains |= {"n": "natural", **more}
+    return (
+        Step("1/(n+i) ≤ 1/n", Holds(ge(1 / n, 1 / (n + i)), (), domains),
+             "H_(2n) − H_n has n terms of at most 1/n each"),
+        Step("n terms of at most 1/n: H_n ≤ 1 + k gives H_(2n) ≤ 2 + k",
+             Holds(ge(2 + k, h + n * (1 / n)), (ge(1 + k, h),), domains),
+             "H_1 = 1; H grows, so H_T ≤ 1 + k for T ≤ 2^k, by induction over k"),
+    )  # fmt: skip
+
+
+def _of_bounded_slopes(rule: Rule, q: Quotient) -> tuple[Step, ...]:
+    """|g_t| ≤ G: Σ |m_t|/√t without Cauchy–Schwarz, and the sum over β1/t."""
+    m, b = first_moment(rule), symbol("b", "unit")
+    assert m is not None
+    (c, e, r, rest, s), domains = nonnegative("c", "e", "r", "R", "s")
+    most, y, held = symbol("G", "positive"), symbol("y", "positive"), symbol("K", "positive")
+    domains |= {"G": "positive", "b": "unit", "y": "positive", "K": "positive"}
+    line = rule.late.new[m.name].subs(m.beta, b)
+    moves = 2 * alpha * held * most * r - rest  # Σ m_t²/w_t
+    return (
+        Step("|m_(t−1)| ≤ G gives m_t ≤ G (and −m_t ≤ G), whatever β1t is",
+             Identity(most - line.xreplace({m.old: most - c, g: most - e}), b * c + (1 - b) * e,
+                      domains), "an average of slopes; c, e ≥ 0"),
+        Step("Σ m_t²/w_t ≤ α·√K·Σ |m_t|/√t ≤ 2α√K·G√T, times (1+β1)/(2(1−β1)): α(1+β1)√K·G√T/(1−β1)",
+             Holds(ge(alpha * (2 - y) * held * most * r / y, (2 - y) / (2 * y) * moves), (ge(1, y),),
+                   domains, {y: 1 / (1 + s)}),
+             "K in the formula is √K, r = √T, y = 1−β1 ≤ 1, R what is spared"),
+        Step("β1t = β1/t:  β1t·√t·D_t/α ≤ β1(G+ε)/(α√t)",
+             Holds(ge(beta1 * (most + eps) / (alpha * sp.sqrt(t)),
+                      beta1 / t * sp.sqrt(t) * (most + eps) / (1 + c) / alpha), (), domains),
+             "D_t = (G+ε)/(1+c); so their sum is at most 2β1(G+ε)√T/α, as Σ 1/√t ≤ 2√T"),
+    )  # fmt: skip
+
+
 def _against_theirs() -> tuple[Step, ...]:
     """The third term, squared, beside that of Reddi et al."""
     b, gam = symbol("b", "unit"), symbol("γ", "unit")
@@ -166,7 +216,8 @@ def _against_theirs() -> tuple[Step, ...]:
     theirs = 1 / ((1 - b) ** 4 * (1 - gam) ** 2)
     ours = (1 + b) ** 2 / (4 * (1 - b) ** 3 * (1 - gam**2))
     return (
-        Step("the third term is at most α√H_T·‖g‖/((1−β1)²(1−γ)√(1−β2)), the one of Theorem 4",
+        Step("the third term is at most α√H_T·‖g‖/((1−β1)²(1−γ)√(1−β2)), the one of Theorem 4 but for "
+             "H_T in the place of 1 + ln T",
              Holds(ge(theirs, ours), (), {**domains, "b": "unit", "γ": "unit"},
                    {b: s / (1 + s), gam: r / (1 + r)}), "squares, over α²·H_T·‖g‖²/(1−β2)"),
     )  # fmt: skip

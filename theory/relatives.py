@@ -240,7 +240,7 @@ def swats_projection(rule: Rule) -> Case | None:
 
 
 def _projected() -> tuple[Step, ...]:
-    """γ from the orthogonality condition, in three coordinates and in a = p·p, b = −p·g."""
+    """γ from the orthogonality condition, in coordinates and in a = p·p, b = −p·g."""
     p, q = ([symbol(f"{name}{i}") for i in (1, 2, 3)] for name in "pg")
     a, b, c = symbol("a", "positive"), symbol("b"), symbol("γ")
     aa, bb = sum(i * i for i in p), -sum(i * j for i, j in zip(p, q, strict=True))
@@ -248,9 +248,12 @@ def _projected() -> tuple[Step, ...]:
     signs = {"a": "positive"}
     return (
         Step("p·(−γg − p) = γ·b − a with a = p·p, b = −p·g", Identity(left, c * bb - aa),
-             "−γg projects onto p as p itself iff what is left over is orthogonal to p"),
-        Step("γ·b = a and b ≠ 0 leave γ = a/b only",
-             Holds(ge(0, (c - a / b) ** 2), (sp.Eq(c * b, a), sp.Ne(b, 0)), signs), "the rate γ_t"),
+             "−γg projects onto p as p itself iff what is left over is orthogonal to p; written for "
+             "three coordinates, the same for any number"),
+        Step("γ·b − a = b·(γ − a/b) for b ≠ 0: zero at γ = a/b only",
+             Identity(c * b - a, b * (c - a / b), signs), "the rate γ_t"),
+        Step("for b = 0 it is γ·b − a = −a < 0 for every γ",
+             Holds(gt(0, (c * b - a).subs(b, 0)), (), signs), "p ≠ 0 is orthogonal to g: no rate"),
         Step("a/b > 0 if b > 0", Holds(gt(a / b, 0), (gt(b, 0),), signs), "p goes downhill"),
         Step("a/b < 0 if b < 0", Holds(gt(0, a / b), (gt(0, b),), signs), "p goes uphill"),
     )  # fmt: skip
@@ -279,7 +282,7 @@ def _averaged() -> tuple[Step, ...]:
        statement="γ_t = p·p/(−p·g) is the only rate with which SGD's step projects orthogonally onto "
                  "Adam's p as p; it exists iff p·g ≠ 0 and is positive iff p·g < 0.  Without momentum "
                  "it is an average of the coordinates' effective rates α/D, so it lies between them.",
-       hypotheses="p ≠ 0, p·g ≠ 0; the last sentence for β1 = 0.")  # fmt: skip
+       hypotheses="p ≠ 0; the last sentence for β1 = 0 and g ≠ 0.")  # fmt: skip
 def swats_projection_exact(rule: Rule) -> Case | None:
     """Linear in γ; then the rule at β1 = 0."""
     q, m = adam_like(rule), first_moment(rule)

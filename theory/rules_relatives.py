@@ -35,10 +35,10 @@ def adabelief(*, accumulated: bool = True) -> Rule:
 
 
 def nadam() -> Rule:
-    """NAdam (Dozat 2016, Algorithm 2) with the momentum schedule of the frameworks.
+    """NAdam as PyTorch and Keras run it, after Dozat (2016).
 
-    mu_t = beta1 (1 - 0.96^(t psi) / 2); M_t is the product of mu_1 … mu_t.  The frameworks average
-    the gradients with beta1 and not with mu_t.
+    mu_t = beta1 (1 - 0.96^(t psi) / 2); M_t is the product of mu_1 … mu_t.  The gradients are averaged
+    with beta1 but looked ahead and corrected with mu_t; Dozat's m_t averages with mu_t as well.
     """
     m_t, v_t, prod_t = news("exp_avg", "exp_avg_sq", "mu_product")
     (prod,) = olds("mu_product")
@@ -58,7 +58,11 @@ def nadam() -> Rule:
 
 
 def nadam_constant() -> Rule:
-    """NAdam (Dozat 2016, Algorithm 2) at a constant momentum mu_t = beta1."""
+    """NAdam at a constant momentum, mu_t = beta1 for every t.
+
+    There the form of the frameworks and that of Dozat (2016), which averages with mu_t, have the same
+    numerator; v is corrected as in Adam.
+    """
     m_t, v_t = news("exp_avg", "exp_avg_sq")
     step = (1 - beta1) * g / (1 - beta1**t) + beta1 * m_t / (1 - beta1 ** (t + 1))
     return single(

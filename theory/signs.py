@@ -77,8 +77,9 @@ def sign_descent(rule: Rule) -> Case | None:
        says="What Adam and its relatives are at β1 = β2 = 0.",
        statement="At β1 = β2 = 0 the step is −α·g_t/(|g_t|+ε), decay aside: sign descent iff ε = 0; "
                  "for AMSGrad −α·g_t/(max_{i≤t}|g_i| + ε); for RAdam −α·g_t and for AdaBelief "
-                 "−α·g_t/(√ε+ε), which are SGD.",
-       hypotheses="g_t ≠ 0 (at ε = 0 it is 0/0); with L2 g_t is what enters.")  # fmt: skip
+                 "−α·g_t/(√ε+ε), or −α·g_t/ε where no ε is added to its average, all of which are SGD.",
+       hypotheses="g_t ≠ 0 (at ε = 0 it is 0/0), ε > 0 for AdaBelief; with L2 g_t is what "
+                  "enters.")  # fmt: skip
 def sign_descent_exact(rule: Rule) -> Case | None:
     """The rule's own line at β1 = β2 = 0."""
     found, line = _memoryless(rule), without_memory(rule)

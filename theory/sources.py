@@ -27,8 +27,10 @@ C21 = Source("Cohen et al.", 2021, "Gradient Descent on Neural Networks Typicall
 C22 = Source("Cohen et al.", 2022, "Adaptive Gradient Methods at the Edge of Stability", "2207.14484")
 ZC22 = Source("Zhang et al.", 2022, "Adam Can Converge Without Any Modification On Update Rules",
               "2208.09632")  # fmt: skip
-BW22 = Source("Bock & Weiß", 2022, "Local Convergence of Adaptive Gradient Descent Optimizers",
+BW22 = Source("Bock & Weiß", 2022, "Non-Convergence and Limit Cycles in the Adam optimizer",
               "2210.02070")  # fmt: skip
+A20 = Source("Alacaoglu, Malitsky, Mertikopoulos & Cevher", 2020, "A new regret analysis for Adam-type "
+             "algorithms", "2003.09729")  # fmt: skip
 MY21 = Source("Ma & Yarats", 2021, "On the adequacy of untuned warmup for adaptive optimization",
               "1910.04209")  # fmt: skip
 DHS11 = Source("Duchi, Hazan & Singer", 2011, "Adaptive Subgradient Methods for Online Learning and "

@@ -91,9 +91,10 @@ def _drift(rule: Rule, q: Quotient) -> tuple[Step, ...]:
         *(Step(f"a zero gradient multiplies {a.name} by {a.beta}",
                Identity(rule.late.new[a.name].subs(g, 0), a.beta * a.old), "the rule's own line")
           for a in kept),
-        Step("ε = 0: j silent steps later the step's square is (β1²/β2)^j·((1−X)/(1−X·J1))²·"
+        Step("as ε → 0: j silent steps later the step's square is (β1²/β2)^j·((1−X)/(1−X·J1))²·"
              "(1−P·J2)/(1−P) times that at the gradient",
-             Identity(later**2, here**2 * (J1**2 / J2 * one * two), UNITS), "J1 = β1^j, J2 = β2^j"),
+             Identity(later**2, here**2 * (J1**2 / J2 * one * two), UNITS),
+             "J1 = β1^j, J2 = β2^j; m and v do not see ε, and v > 0, so ε = 0 may be put in"),
         Step("((1−X)/(1−X·J1))² ≥ (1−X)²", Holds(ge(one, (1 - X) ** 2), (), UNITS, shifted(X, J1)),
              "X = β1^(nk) → 0 in n"),
         Step("and at most 1: 1−X·J1 ≥ 1−X", Holds(ge(1 - X * J1, 1 - X), (), UNITS, shifted(X, J1)),
@@ -114,7 +115,7 @@ def _defaults() -> tuple[Step, ...]:
     walk = sp.sqrt(square) / (1 - B1 / sp.sqrt(B2))
     low, less = int(sp.floor(sp.sqrt(square))), int(sp.floor(walk))
     return (
-        Step(f"at the default betas the step tends to at least {low}·α",
+        Step(f"at the default betas, as ε → 0, the step tends to at least {low}·α",
              Ground(ge(square, low**2)), "β = (0.9, 0.999); squares"),
         Step(f"and to less than {low + 1}·α", Ground(gt((low + 1) ** 2, square)), "squares"),
         Step(f"while a whole period with its drift tends to more than {less}·α",
@@ -124,14 +125,25 @@ def _defaults() -> tuple[Step, ...]:
 
 
 def _limit() -> tuple[Step, ...]:
-    """What the step tends to in k."""
-    factor = (1 - K2) / (1 - K1) ** 2
+    """What the step tends to in k, at every ε > 0, and what its size tends to with ε."""
+    a, b, h, r = (symbol(n, "positive") for n in "abhr")
+    s, domains = symbol("s", "nonnegative"), {**UNITS, **dict.fromkeys("abhr", "positive")}
+    domains |= {"eps": "positive", "s": "nonnegative"}
+    short = {r: 1 / (1 + s), **shifted(K1)}
+    root = sp.sqrt(1 - K2)
+    limit = a * h / (b * h + eps)
+    step = a / (1 - K1) * h / (b * h / r + eps)
     return (
         *power_vanishes(),
-        Step("ε = 0: the step is √(1−K2)/(1−K1) times α(1−β1)/√(1−β2); its square is at least 1−K2",
-             Holds(ge(factor, 1 - K2), (), UNITS, shifted(K1, K2)), "K1 = β1^k, K2 = β2^k → 0"),
-        Step("and at most 1/(1−K1)²", Holds(ge(1 / (1 - K1) ** 2, factor), (), UNITS, shifted(K1, K2)),
-             "K1 → 0: the step tends to α(1−β1)/√(1−β2), a period's path to that over 1−ρ"),
+        Step("r := √(1−K2) has 1−K2 = r² ≤ r ≤ 1: r² = 1−K2", Identity(root**2, 1 - K2, UNITS),
+             "K1 = β1^k, K2 = β2^k → 0"),
+        Step("the step is at most 1/(1−K1) times α·a'|g|/(b'|g|+ε), a' = 1−β1, b' = √(1−β2)",
+             Holds(ge(limit / (1 - K1), step), (ge(1, r),), domains, short),
+             "a' = a, b' = b, |g| = h here"),
+        Step("and at least r times that", Holds(ge(step, r * limit), (ge(1, r),), domains, short),
+             "so it tends to −α(1−β1)g/(√(1−β2)|g|+ε) in k"),
+        Step("b|g|/(b|g|+ε) = 1 − ε/(b|g|+ε)", Identity(b * h / (b * h + eps), 1 - eps / (b * h + eps),
+             domains), "so as ε → 0 the size of the step tends to α·a/b"),
     )  # fmt: skip
 
 
@@ -156,11 +168,12 @@ def sparse_gradient_step(rule: Rule) -> Case | None:
 @claim("sparse-gradient-exact", family=FAMILY, source=HERE,
        says="What Adam does with a rare gradient.",
        statement="A gradient g at steps k, 2k, …, else 0, moves x at each of them by "
-                 "−α·a·g/(b·|g|+ε), a = (1−β1)/(1−β1^k), b = √(1−β2)/√(1−β2^k): in size below α iff "
-                 "(1−β1)²(1−β2^k) < (1−β1^k)²(1−β2) at ε = 0; it tends to α(1−β1)/√(1−β2) in k. Between "
-                 "them x drifts on, in late periods by (β1/√β2)^j of it j steps later.",
-       hypotheses="0 < β1, β2 < 1; the same g each time; decay aside; ε = 0 for size, limit and "
-                  "drift.")  # fmt: skip
+                 "−α·a·g/(b·|g|+ε), a = (1−β1)/(1−β1^k), b = √(1−β2)/√(1−β2^k), which tends to "
+                 "−α(1−β1)g/(√(1−β2)|g|+ε) in k. As ε → 0 its size tends to α·a/b, which is below α iff "
+                 "(1−β1)²(1−β2^k) < (1−β1^k)²(1−β2); and x drifts on, in late periods by (β1/√β2)^j of "
+                 "it j steps later.",
+       hypotheses="ε > 0 (at ε = 0 the steps before the first gradient are 0/0); 0 < β1, β2 < 1; g ≠ 0, "
+                  "the same each time; decay aside.")  # fmt: skip
 def sparse_gradient_exact(rule: Rule) -> Case | None:
     """Both corrections cancel against the start, so the step is the same at every period."""
     q = plain_adam(rule)
@@ -182,10 +195,13 @@ def sparse_gradient_exact(rule: Rule) -> Case | None:
         (*_period(rule),
          Step("so the step at the n-th gradient is −α·a·g/(b·|g|+ε), whatever n",
               Identity(_move(rule, q, m, v, X, P), event(), UNITS), "1−β1^(nk) and 1−β2^(nk) cancel"),
+         Step("as ε → 0: the square of the step over α² is (1−β1)²(1−β2^k)/((1−β1^k)²(1−β2))",
+              Identity(square, (1 - beta1) ** 2 * (1 - K2) / ((1 - K1) ** 2 * (1 - beta2)), UNITS),
+              "(a/b)²"),
          Step("u/w < 1 if u < w", Holds(gt(1, u / w), (gt(w, u),), signs, {w: u + s}),
-              "ε = 0: the square of the step is α²·u/w, u and w the sides of the condition"),
+              "as ε → 0 the square of the step tends to α²·u/w, u and w the sides of the condition"),
          Step("u/w ≥ 1 if u ≥ w", Holds(ge(u / w, 1), (ge(u, w),), signs, {u: w + d}), "only then"),
-         Step("at k = 2 the square is (1+β2)/(1+β1)²",
+         Step("at k = 2 it is (1+β2)/(1+β1)²",
               Identity(square.xreplace({K1: beta1**2, K2: beta2**2}), (1 + beta2) / (1 + beta1) ** 2),
               "K1 = β1², K2 = β2²"),
          Step("which is below 1 at the default betas", Ground(gt((1 + B1) ** 2, 1 + B2)), "smaller"),

@@ -91,11 +91,12 @@ def cubic_in_the_disk(rule: Rule) -> Case | None:
     return Case(cubic_criterion(), control=Holds(gt(1, D), (gt(1 - r**2 * D**2, 0),)))
 
 
-@claim("gd-stability", family=FAMILY, source=P64,
+@claim("gd-stability", family=FAMILY, source=P64("on the heavy ball method on a quadratic"),
        says="Gradient descent is stable on curvature c > 0 iff c < 2/α; momentum moves the threshold.",
        statement="On c·x²/2, c > 0, every run tends to 0 iff c < c*: c* = 2/α for gradient descent, "
-                 "(2+2μ)/α for heavy ball, (2+2μ)/((1+2μ)α) for Nesterov's form, (2+2μ)/((1−τ)α) with "
-                 "dampening τ, hence (2+2μ)/((1−μ)α) for an average; L2 lowers c* by λ, and decay by λ "
+                 "(2+2μ)/α for heavy ball, (2+2μ)/((1+2μ)α) for Nesterov's form, over 1−τ with "
+                 "dampening τ, from the first step on or later, hence (2+2μ)/((1−μ)α) for an average and "
+                 "2/((1−τ)α) without momentum; L2 lowers c* by λ, and decay by λ "
                  "puts 2−λ in place of 2.  From x_0 ≠ 0 and a fresh state x_t does not tend to 0 at "
                  "c*, and is unbounded above it.",
        hypotheses="constant α; one eigendirection of the Hessian.")  # fmt: skip
@@ -107,17 +108,18 @@ def gd_stability(rule: Rule) -> Case | None:
     average = (
         Step("at τ = μ the buffer is an average, and c* = (2+2μ)/((1−μ)α)",
              Identity(o.threshold.subs(tau, mu), (2 + 2 * mu) / ((1 - mu) * alpha)), "dampening μ"),
-    ) if o.threshold.has(tau) else ()  # fmt: skip
+    ) if o.threshold.has(tau) and o.threshold.has(mu) else ()  # fmt: skip
     return Case((*recurrence(o), *margins(o), *average), control=_too_far(o), runs=follows(rule, o))
 
 
-@claim("adam-edge", family=FAMILY, source=C22,
+@claim("adam-edge", family=FAMILY, source=C22("on the stability threshold of preconditioned momentum"),
        says="Adam's preconditioned sharpness has its threshold at 38/α for β1 = 0.9.",
        statement="With the denominator D_t = d frozen and the corrections gone, every run on c·x²/2 "
-                 "tends to 0 iff c/d < h*: h* = (2+2β1)/((1−β1)α) for Adam, 38/α at β1 = 0.9; 2/α for "
-                 "RMSprop, (2+2μ)/α with momentum; NAdam divides Adam's by 1+2β1; decay puts 2−αλ in "
-                 "place of 2, L2 puts c+λ in place of c.  At h* a run from x_0 ≠ 0 does not tend to 0, "
-                 "above it is unbounded.",
+                 "tends to 0 iff c/d < h*: h* = (2+2β1)/((1−β1)α) for Adam, 38/α at β1 = 0.9, and the same "
+                 "for AMSGrad, RAdam, AdaMax, AdaBelief; 2/α for RMSprop, AdaGrad, AdaDelta, (2+2μ)/α with "
+                 "momentum; (2+2β1)/(1−β1) for AdaBound; NAdam divides Adam's by 1+2β1; decay puts 2−αλ in "
+                 "place of 2 (2−λ where it is not multiplied by α), L2 puts c+λ in place of c.  At h* a "
+                 "run from x_0 ≠ 0 does not tend to 0, above it is unbounded.",
        hypotheses="D_t = d > 0 fixed in time, β^t = 0 in every correction (ψ > 0 in NAdam), m = 0 at "
                   "the start; one eigendirection of D⁻¹·Hessian.  Where the rate is clipped, as "
                   "in AdaBound, 1/d is that rate.  That training settles there is another matter: an "

@@ -13,6 +13,7 @@ from functools import cache
 
 import sympy as sp
 
+from .amsgrad import maximum
 from .catalogue import claim, grid
 from .evaluate import value
 from .identity import Budget, Checker, Unsupported
@@ -24,7 +25,7 @@ from .roles import first_moment, second_moment
 from .rule import Rule
 from .sources import BW22
 from .step_size import adam_like
-from .symbols import alpha, beta1, beta2, eps, g, ge, gt, new, old, symbol, x
+from .symbols import alpha, beta1, beta2, eps, eq, g, ge, gt, new, old, symbol, x
 
 FAMILY = "stability"
 ZERO = Fraction(0)
@@ -102,7 +103,8 @@ def on_the_cycle(found: Cycle) -> tuple[Step, ...]:
     return (
         Step(f"1 + T + D = ({o.slope})·(c* − c): a swing x' = −x of the frozen rule needs c/d = h*",
              Identity(o.margin, o.slope * (o.threshold - c), o.domains),
-             "−1 is a root there; so X is the only one whose v stays"),
+             "−1 is a root there; so X is " + ("the largest whose maximum stays" if remembers(found) else
+                                               "the only one whose v stays")),
         Step(f"with X = 1/h* − ε/c, 1/h* = {found.edge}, the denominator is cX + ε = c/h*",
              Identity(found.on(o.denominator), c * found.edge, found.domains),
              "the preconditioned sharpness on the cycle is h* itself"),
@@ -115,6 +117,37 @@ def on_the_cycle(found: Cycle) -> tuple[Step, ...]:
                         -lines[n] if n in ("x", o.buffer) else lines[n], o.domains),
                "so the next step leads back: x_t = (−1)^t·X for every t, by induction")
           for n in lines),
+        *(_smaller(found) if remembers(found) else ()),
+    )  # fmt: skip
+
+
+def remembers(found: Cycle) -> bool:
+    """Whether a running maximum stands in the denominator."""
+    return maximum(found.o.rule) is not None
+
+
+def _smaller(found: Cycle) -> tuple[Step, ...]:
+    """Every X' = rX, r < 1, swings too where the maximum remembers (cX)²."""
+    o, r, top = found.o, symbol("r", "unit"), maximum(found.o.rule)
+    assert top is not None
+    held = {n: e if n == top else r * e if n == o.buffer else r**2 * e for n, e in found.values.items()}
+    domains = {**found.domains, "r": "unit"}
+
+    def after(n: str) -> Expr:
+        return -r * X if n == "x" else -held[n] if n == o.buffer else held[n]
+
+    def at(e: Expr) -> Expr:
+        state = {old(n): e for n, e in held.items()} | {new(n): after(n) for n in held}
+        there = e.xreplace({x: r * X, g: c * r * X, **state})
+        return there.xreplace({d: c * found.edge, eps: c * (found.edge - X)})
+
+    size = (c * X) ** 2
+    return (
+        *(Step(f"from r·X, r < 1, with the maximum (cX)²: {n}' = {after(n)}",
+               Identity(at(o.late[n]), after(n), domains), "the same denominator, all else scaled by r")
+          for n in o.late if n != top),
+        Step("and the maximum stays: (c·r·X)² ≤ (cX)²", Holds(ge(size, r**2 * size), (), domains),
+             "so every smaller swing is an orbit too"),
     )  # fmt: skip
 
 
@@ -145,13 +178,14 @@ def swings(rule: Rule, found: Cycle) -> Runs:
                              lambda_="1/4"))  # fmt: skip
 
 
-@claim("adam-two-cycle", family=FAMILY, source=BW22,
+@claim("adam-two-cycle", family=FAMILY, source=BW22("on the 2-limit-cycles of Adam"),
        says="Near the optimum Adam can oscillate for ever.",
        statement="On c·x²/2 with constant α, at t → ∞, x_t = (−1)^t·X with X = 1/h* − ε/c is an orbit "
                  "whenever X > 0: X = α(1−β1)/(2(1+β1)) − ε/c for Adam.  On it the preconditioned "
-                 "sharpness c/D is exactly the threshold h* of adam-edge.",
-       hypotheses="corrections gone; c > 0; ε < c/h*; every β1, β2.  At β1 = 0 Adam is on it from the "
-                  "first step.")  # fmt: skip
+                 "sharpness c/D is exactly the threshold h* of adam-edge.  Where a maximum (cX)² is "
+                 "remembered, as in AMSGrad, so is (−1)^t·X' for every X' < X.",
+       hypotheses="corrections gone (ψ > 0 in NAdam); c > 0; ε < c/h*; every β1, β2.  At β1 = 0 Adam is "
+                  "on it from the first step.")  # fmt: skip
 def adam_two_cycle(rule: Rule) -> Case | None:
     """The late lines lead from (X, m, v) to (−X, −m, v), and do not see the sign."""
     found = cycle(rule)
@@ -262,6 +296,7 @@ def region(coefficients: tuple[Expr, Expr, Expr]) -> tuple[Step, ...]:
     s, u, r, A = (symbol(n, "nonnegative") for n in ("s", "u", "r", "A"))
     n, root = symbol("n", "positive"), 2 * sp.sqrt(2)
     default = {beta1: sp.Rational(9, 10), beta2: sp.Rational(999, 1000)}
+    edge, least = symbol("h", "positive"), sp.Rational(1009, 359820)
     return (
         Step("p(1) = 2(1−β2)(1+β1)θ", Identity(told["p(1)"], 2 * (1 - beta2) * (1 + beta1) * theta,
              domains), "> 0"),
@@ -290,7 +325,14 @@ def region(coefficients: tuple[Expr, Expr, Expr]) -> tuple[Step, ...]:
         Step("so for β1 ≥ 1/3 no β2 > 0 makes the cycle attract at ε = 0",
              Holds(gt(0, 1 - 3 * beta1 - beta1 * beta2 * (3 - beta1)),
                    (ge(3 * beta1, 1), gt(beta2, 0))), "both terms"),
-        Step("at the default β = (0.9, 0.999) it is < 0 already for cX/D = 3/1000",
+        Step("θ = cX/D is 1 − ε·h*/c", Identity(c * (edge - eps / c) / (c * edge), 1 - eps / (c * edge),
+             {**domains, "h": "positive", "c": "positive"}), "X = 1/h* − ε/c, D = c/h*; 1/h* is h"),
+        Step("at the default β = (0.9, 0.999) it is 0 at θ = 1009/359820",
+             Ground(eq(inside.subs({**default, theta: least}), 0)), "about 0.0028"),
+        Step("it is > 0 for θ = 1/1000",
+             Ground(gt(inside.subs({**default, theta: sp.Rational(1, 1000)}), 0)),
+             "ε is then within 0.1 % of c/h*: the cycle attracts"),
+        Step("and < 0 for θ = 3/1000",
              Ground(gt(0, inside.subs({**default, theta: sp.Rational(3, 1000)}))),
              "a root is outside |z| = 1, and the more so for every larger θ: the cycle repels"),
         Step("at β = (0.1, 0.999) it is > 0 for θ = 1",
@@ -298,14 +340,14 @@ def region(coefficients: tuple[Expr, Expr, Expr]) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-@claim("adam-two-cycle-stability", family=FAMILY, source=BW22,
-       says="Which two-cycles attract: none at the default betas.",
+@claim("adam-two-cycle-stability", family=FAMILY, source=BW22("on the stability of the 2-limit-cycles of Adam"),
+       says="Which two-cycles attract: at ε = 0 none at the default betas.",
        statement="The derivative of a step and a change of sign, on the cycle, has the characteristic "
                  "polynomial (z−1)(z−β1)(z−β2) + 2(1−β2)θ·z(z+β1), θ = cX/D (1 at ε = 0): its roots "
                  "are in |z| < 1 iff (1−β1)(1−β1β2) > 2θβ1(1+β2), and one is outside where it is <.  "
                  "At ε = 0 this is so for β1 ≤ 3−2√2 and every β2, never for β1 ≥ 1/3, and not at "
-                 "(0.9, 0.999).",
-       hypotheses="t → ∞: corrections gone; 0 < β2; roots in |z| < 1 make the cycle attract nearby "
+                 "(0.9, 0.999), where it needs θ < 1009/359820 < 0.0029, that is ε > 0.997·c/h*.",
+       hypotheses="t → ∞: corrections gone; 0 < β2; X > 0, so θ = 1 − ε·h*/c; roots in |z| < 1 make the cycle attract nearby "
                   "runs, one outside makes it repel (Lyapunov's first method).")  # fmt: skip
 def adam_two_cycle_stability(rule: Rule) -> Case | None:
     """Derivatives with their remainders, a determinant, and the four margins of a cubic."""

@@ -9,7 +9,7 @@ import sympy as sp
 from .catalogue import claim, grid
 from .conventions import moves
 from .interval import Interval
-from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
+from .records import Analysis, Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import Quotient, first_moment, second_moment
 from .rule import Rule
 from .sources import G17, HERE, LH17
@@ -112,8 +112,8 @@ def _sums() -> tuple[Step, ...]:
 
     return (
         Step("|x_k − x_0| ≤ d and |x_(k+1) − x_k| ≤ a give |x_(k+1) − x_0| ≤ d + a",
-             Holds(ge(d + a, sp.Abs(y + m)), (ge(d, sp.Abs(y)), ge(a, sp.Abs(m)))),
-             "triangle inequality; with a = α_t·B_t: |x_k − x_0| ≤ Σ_{t≤k} α_t·B_t by induction"),
+             Holds(ge(d + a, y + m), (ge(d, y), ge(a, m))),
+             "and the same for −y, −m; with a = α_t·B_t: |x_k − x_0| ≤ Σ_{t≤k} α_t·B_t by induction"),
         Step("α_t·B_t ≤ α_t·B_k for t ≤ k",
              Holds(ge(alpha * big, alpha * b), (ge(big, b),), {}, {big: b + symbol("s", "nonnegative")}),
              "so the sum is at most B_k·Σ α_t"),
@@ -170,14 +170,31 @@ def warmup_exact(rule: Rule) -> Case | None:
     )  # fmt: skip
 
 
+def _cosine() -> tuple[Step, ...]:
+    """What is used of the cosine, read as cos y = 1 − ∫ sin from 0 to y."""
+    y, z = symbol("y"), symbol("z")
+    because = "the sine has no algebraic form; SymPy integrates it, and Arb sees the same numbers"
+
+    def area(end: Expr) -> Expr:
+        return sp.Integral(sp.sin(z), (z, 0, end))
+
+    return (
+        Step("cos y = 1 − ∫ sin from 0 to y: cos 0 = 1, and cos π = 1 − 2 = −1",
+             Analysis(area(sp.pi), sp.Integer(2), because), "the ends of the cosine part"),
+        Step("cos y + cos(π−y) = 2 − ∫ from 0 to y − ∫ from 0 to π−y = 0",
+             Analysis(area(y) + area(sp.pi - y), sp.Integer(2), because), "so cos(π−y) = −cos y"),
+    )  # fmt: skip
+
+
 @claim("warmup-cosine", family=FAMILY, source=LH17("eq. (5)"), about="mathematics",
        says="Linear warmup and a cosine make one continuous schedule that spends half the rate.",
        statement="α_t = α·t/w up to w, then a + (α−a)(1+cos(π(t−w)/(T−w)))/2 up to T: both are α at "
                  "t = w; the cosine part is a mean of α and a, falls from α to a at T, and sums over "
                  "w … T to (T−w+1)(α+a)/2, the warmup to α(w+1)/2.",
-       hypotheses="0 ≤ a ≤ α; 1 ≤ w < T.")  # fmt: skip
+       hypotheses="0 ≤ a ≤ α; 1 ≤ w < T; cos y = 1 − ∫ sin from 0 to y, and sin ≥ 0 on [0, π], so that "
+                  "the cosine falls there.")  # fmt: skip
 def warmup_cosine(rule: Rule) -> Case | None:
-    """In the value c of the cosine everything is linear; cos 0 = 1, cos π = −1, cos(π−y) = −cos y."""
+    """In the value c of the cosine everything is linear."""
     c, d, low = symbol("c"), symbol("d"), symbol("a", "nonnegative")
     k, w = symbol("k", "natural"), symbol("w", "natural")
     s, u = symbol("s", "nonnegative"), symbol("u", "nonnegative")
@@ -187,7 +204,8 @@ def warmup_cosine(rule: Rule) -> Case | None:
         return low + (alpha - low) * (1 + cosine) / 2
 
     return Case(
-        (Step("α_t = α·(1+c)/2 + a·(1−c)/2 with c = cos(π(t−w)/(T−w))",
+        (*_cosine(),
+         Step("α_t = α·(1+c)/2 + a·(1−c)/2 with c = cos(π(t−w)/(T−w))",
               Identity(rate(c), alpha * (1 + c) / 2 + low * (1 - c) / 2, domains),
               "c = 1 at t = w: α, the end of the warmup α·w/w; c = −1 at t = T: a"),
          Step("c ≤ d gives α_t(c) ≤ α_t(d)",

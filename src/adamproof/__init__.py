@@ -5,4 +5,9 @@ Importing this name alone is light: no torch, no SymPy. The parts are `adamproof
 `adamproof.experiments`; they are the top-level folders of the repository, linked here.
 """
 
+import time
+
 __version__ = "0.1.0"
+
+#: When this process began to read our files; the cache does not trust files that are younger.
+STARTED = time.time()

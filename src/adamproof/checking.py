@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,19 @@ def claim_or_fail(name: str) -> Claim:
     if name not in known:
         raise UsageError(f"there is no claim {name!r}; {nearest(name, known)}")
     return known[name]
+
+
+def family_or_fail(name: str) -> str:
+    """Return the family of that name, or of which it is the beginning.
+
+    Raises:
+        UsageError: there is none, or more than one; the message lists them.
+    """
+    families = list(dict.fromkeys(c.family for c in claims().values()))
+    begun = [f for f in families if f.lower().startswith(name.lower())]
+    if name in families or len(begun) == 1:
+        return name if name in families else begun[0]
+    raise UsageError(f"there is no family {name!r}; there are {', '.join(families)}")
 
 
 def subject_or_fail(text: str, options: Sequence[str] = (), against: str = "") -> Subject:
@@ -71,10 +85,10 @@ def check(
     check_device(device)
     chosen = [claim_or_fail(c) for c in claim_ids] or list(claims().values())
     if family:
-        families = sorted({c.family for c in claims().values()})
-        if family not in families:
-            raise UsageError(f"there is no family {family!r}; {nearest(family, families)}")
+        family = family_or_fail(family)
         chosen = [c for c in chosen if c.family == family]
+        if not chosen:
+            raise UsageError(f"{', '.join(claim_ids)} is not of the family {family!r}")
     if (options or against) and not subject_ids:
         raise UsageError("--option and --against describe a subject: name it with --subject")
     complete = not (claim_ids or subject_ids or family)
@@ -82,6 +96,8 @@ def check(
         raise UsageError("--update-ledger records everything; leave the other filters away")
     if junit is not None and not junit.resolve().parent.is_dir():
         raise UsageError(f"the folder of {junit} does not exist; create it first")
+    if junit is not None and junit.is_dir():
+        raise UsageError(f"{junit} is a folder; name a file in it")
     try:
         rows = {} if update else ledger.load()
     except ledger.LedgerError as error:
@@ -92,6 +108,8 @@ def check(
         findings = _judge(judge, subjects or list(builtin().values()), chosen)
     if subject_ids and not [c for c in chosen if c.about == "mathematics" and claim_ids]:
         findings = [f for f in findings if f.subject != "mathematics"]
+    if not findings:
+        raise UsageError("none of the chosen claims applies to any of the chosen subjects")
     view = "json" if as_json else "families" if collapse else "matrix"
     if everything or (not complete and not collapse and not as_json):
         view = "list"
@@ -144,7 +162,8 @@ def _outcome(
     update: bool,
     everything: bool,
 ) -> int:
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    piped = None if sys.stdout.isatty() else shutil.get_terminal_size((110, 24)).columns
+    console = Console(width=piped)
     notes = Console(stderr=True)
     own = {s.id for s in subjects if s.kind == "user"}
     known = [f for f in findings if f.subject not in own]
@@ -169,9 +188,10 @@ def _outcome(
         else:
             known_subjects = {**builtin(), **{s.id: s for s in subjects}}
             collapsed = view == "families"
-            console.print(
-                matrix.matrix(findings, known_subjects, collapsed=collapsed, width=console.width)
-            )
+            for part in matrix.matrix(
+                findings, known_subjects, collapsed=collapsed, width=console.width
+            ):
+                console.print(part)
             console.print(Text(matrix.LEGEND, style="dim"))
         console.print(report.summary(findings), highlight=False)
         for f in findings:
@@ -182,7 +202,7 @@ def _outcome(
                 console.print(f"differs from the paper's rule at {shown}", markup=False)
     if moved:
         why = "another version, or an edited file"
-        told = f"note: {moved} code hashes moved since the ledger was written ({why}); judged anew"
+        told = f"note: {moved} code hashes moved since the ledger was written ({why})"
         notes.print(told, highlight=False, soft_wrap=True)
     for difference in differences:
         notes.print(f"differs: {difference}", highlight=False, markup=False, soft_wrap=True)

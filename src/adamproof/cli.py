@@ -54,7 +54,11 @@ def check(
         bool, typer.Option("--no-cache", help="Judge everything anew; read and write no cache.")
     ] = False,
 ) -> None:
-    """Judge the claims, and compare every verdict with the recorded one."""
+    """Judge the claims, and compare every verdict with the recorded one.
+
+    Exit status 1: a verdict is not the recorded one, or a class of your own is not shown to run the
+    rule named by --against.  Its other verdicts are reported, also the undecided ones.
+    """
     from .checking import check as run
 
     raise typer.Exit(
@@ -96,6 +100,7 @@ def lift(
 def explain(
     claim: Annotated[str, typer.Argument(help="The id of a claim.")],
     subject: Annotated[str, typer.Option("--subject", help="The rule to derive it for.")] = "",
+    against: Against = "",
     latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX document.")] = False,
     notebook: Annotated[bool, typer.Option("--notebook", help="As a Jupyter notebook.")] = False,
     out: Annotated[Optional[Path], typer.Option(help="Write the document there.")] = None,  # noqa: UP045
@@ -106,7 +111,7 @@ def explain(
     if latex and notebook:
         raise UsageError("--latex and --notebook are two documents; choose one")
     form = "latex" if latex else "notebook" if notebook else "terminal"
-    raise typer.Exit(run(claim, subject, form=form, out=out))
+    raise typer.Exit(run(claim, subject, against=against, form=form, out=out))
 
 
 @app.command()

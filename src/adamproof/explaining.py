@@ -33,7 +33,14 @@ from .theory.records import (
 )
 
 
-def explain(name: str, subject_id: str, *, form: str = "terminal", out: Path | None = None) -> int:
+def explain(
+    name: str,
+    subject_id: str,
+    *,
+    against: str = "",
+    form: str = "terminal",
+    out: Path | None = None,
+) -> int:
     """Print a claim, or write it as a document, and return the exit status.
 
     Raises:
@@ -41,7 +48,7 @@ def explain(name: str, subject_id: str, *, form: str = "terminal", out: Path | N
             cannot be written.
     """
     claim = claim_or_fail(name)
-    page = page_of(claim, _subject(claim, subject_id))
+    page = page_of(claim, _subject(claim, subject_id, against))
     if form == "terminal" and out is None:
         pages.show(page, Console(highlight=False))
         return 0
@@ -85,14 +92,16 @@ def page_of(claim: Claim, subject: Subject | None) -> Page:
     return Page(claim.id, claim.family, lines, tuple(sections), _code(claim, finding, subject))
 
 
-def _subject(claim: Claim, subject_id: str) -> Subject | None:
+def _subject(claim: Claim, subject_id: str, against: str) -> Subject | None:
     """Return the subject asked for, or the first one to which the claim applies."""
+    if against and not subject_id:
+        raise UsageError("--against describes a subject: name it with --subject")
     if claim.about == "mathematics":
         if subject_id and subject_id != "mathematics":
             raise UsageError(f"{claim.id} is about mathematics alone; leave --subject away")
         return None
     if subject_id:
-        return subject_or_fail(subject_id)
+        return subject_or_fail(subject_id, against=against)
     known = builtin()
     for subject in (known["paper:adam"], *known.values()):
         case = claim.judge(subject.rule)
@@ -191,6 +200,7 @@ finding.as_dict()"""
 
 
 def _code(claim: Claim, finding: Finding, subject: Subject | None) -> str:
-    resolved = f"resolve({subject.id!r})" if subject else "None"
+    named = f", against={subject.against!r}" if subject and subject.kind == "user" else ""
+    resolved = f"resolve({subject.id!r}{named})" if subject else "None"
     line = "from adamproof.proofs_check.subjects import resolve\n" if subject else ""
     return _CODE.format(imports=line, claim=claim.id, subject=resolved, verdict=finding.verdict)
