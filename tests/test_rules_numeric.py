@@ -293,22 +293,6 @@ def decay_before(run: Run, rule: Rule, p: Point) -> Interval:
     return size(with_decay[4] - kept(rule, p) * with_decay[3] - step)
 
 
-def boxed(run: Run, rule: Rule, p: Point) -> Interval:
-    b1, b2 = p["beta1"], p["beta2"]
-    assume(p["alpha"] * p["lambda_"] <= 1)
-    assume(b1**2 < b2)
-    square = (1 - b1) ** 2 * b2 / ((1 - b2) * (b2 - b1**2))
-    box = (Interval.of(square).sqrt() / p["lambda_"]).maximum(abs(p["x"]))
-    largest = max(float(size(x)) for x in run(p, gradients(p), p["x"]).x)
-    return largest - box
-
-
-def contracted(run: Run, rule: Rule, p: Point) -> Interval:
-    g = p["g1"]
-    fixed = -g / ((abs(g) + p["eps"]) * p["lambda_"])
-    return size(run(p, [g] * 4, p["x"]).x[4] - fixed - kept(rule, p) ** 4 * (p["x"] - fixed))
-
-
 def rebound(run: Run, rule: Rule, p: Point) -> Interval:
     """A spike, then silence: D_4/D_1, read off the steps."""
     m = first_moment(rule)
@@ -332,8 +316,6 @@ STATEMENTS: dict[str, Callable[[Run, Rule, Point], Interval]] = {
     "adamw-uniform-decay": uniform,
     "adamw-lambda-conversion": converted,
     "adamw-order": decay_before,
-    "adamw-box": boxed,
-    "adamw-fixed-point": contracted,
     "amsgrad-rebound-factor": rebound,
 }
 

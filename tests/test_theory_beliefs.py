@@ -13,6 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from adamproof.proofs_check import skipped
+from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.judge import Judge
 from adamproof.proofs_check.subjects import Subject, builtin
 from adamproof.theory.catalogue import claims
@@ -546,3 +548,35 @@ def test_symbols_of_momentum_are_torchs() -> None:
     for name in ("sgd+momentum", "rmsprop+momentum"):
         assert paper_of(name).late.new["momentum_buffer"].coeff(old("momentum_buffer")) == mu
     assert paper_of("sgd").late.new["x"].diff(x) == 1
+
+
+# -- no gradient at all ----------------------------------------------------------------------------
+
+
+class Restless(torch.optim.SGD):
+    """Decays every parameter, with a gradient or without."""
+
+    def step(self, closure: Any = None) -> Any:
+        super().step()
+        for p in self.param_groups[0]["params"]:
+            p.data.mul_(0.5)
+
+
+class Counting(torch.optim.Adam):
+    """Counts the steps of a parameter that has no gradient."""
+
+    def step(self, closure: Any = None) -> Any:
+        super().step()
+        for p in self.param_groups[0]["params"]:
+            if p.grad is None and self.state[p]:
+                self.state[p]["step"] += 1
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_parameter_without_a_gradient_is_left_alone(device: str) -> None:
+    for name in ("torch.optim:AdamW", "torch.optim:RAdam(foreach=True)", "adamproof.optimizers:SGD"):
+        assert skipped.trial(builtin()[name], device).verdict is Verdict.MEASURED
+    for cls, told in ((Restless, "x changes"), (Counting, "step changes")):
+        found = skipped.trial(Subject("user", "user", Recipe(cls)), device)
+        assert found.verdict is Verdict.REFUTED
+        assert found.witness is not None and found.witness.excess == told

@@ -165,6 +165,53 @@ def test_a_falling_beta1_breaks_the_proof_for_amsgrad_on_a_run(device: str) -> N
     assert w[0] * (a[0] - a[1]) + w[1] * (a[1] - a[2]) > max(a[:2]) * w[1]
 
 
+@given(st.lists(st.integers(-16, 16).filter(bool).map(lambda k: k / 8), min_size=2, max_size=30),
+       st.integers(1, 63).map(lambda k: k / 64), st.booleans())  # fmt: skip
+@QUICK
+def test_when_adam_s_gamma_is_not_negative(g: list[float], b2: float, corrected: bool) -> None:
+    """Against brute force: √t·D_t grows iff g_t² is large beside D_{t−1}²."""
+    v, d = 0.0, [0.0]
+    for t, k in enumerate(g, 1):
+        v = b2 * v + (1 - b2) * k * k
+        d.append(math.sqrt(v / (1 - b2**t) if corrected else v))
+        if t == 1:
+            continue
+        w = (1 - b2) / (1 - b2**t if corrected else 1)
+        room = k * k - (1 - 1 / (t * w)) * d[t - 1] ** 2
+        if abs(room) > 1e-9:
+            assert (math.sqrt(t) * d[t] > math.sqrt(t - 1) * d[t - 1]) == (room > 0)
+        assert not corrected or t * w > 1
+        assert corrected or t > 1 / (1 - b2) or room > 0
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(g=slopes, b2=st.sampled_from([0.5, 0.9, 0.99]))
+@QUICK
+def test_torch_s_amsgrad_falls_by_no_more_than_the_rebound_factor(
+    device: str, g: list[float], b2: float
+) -> None:
+    """D_t is read off the state of the real optimizer."""
+    x = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64, device=device))
+    optimizer = torch.optim.Adam([x], betas=(0.5, b2), eps=0.0, amsgrad=True)
+    d: list[float] = []
+    for t, k in enumerate(g, 1):
+        x.grad = torch.full_like(x, k)
+        optimizer.step()
+        d.append(math.sqrt(float(optimizer.state[x]["max_exp_avg_sq"]) / (1 - b2**t)))
+        for s in range(1, t + 1):
+            floor = math.sqrt((1 - b2**s) / (1 - b2**t))
+            assert d[-1] >= d[s - 1] * floor * (1 - 1e-9)
+            assert floor >= math.sqrt(1 - b2)
+
+
+@pytest.mark.parametrize("eps", [0.0, 1.0])
+def test_adamx_keeps_its_weight_growing_only_without_epsilon(eps: float) -> None:
+    """β1t = 1/2, 0 and g = (1/10, 1/10), β2 = 3/4: the maximum scales v̂ and not ε."""
+    v1, v2 = 0.25 * 0.01, 0.75 * 0.25 * 0.01 + 0.25 * 0.01
+    d1, d2 = math.sqrt(v1) + eps, math.sqrt(max(v1 / 0.5**2, v2)) + eps
+    assert (math.sqrt(2) * d2 >= d1 / 0.5) == (eps == 0)
+
+
 # -- the regret of AMSGrad -------------------------------------------------------------------------
 
 ALPHAS = st.sampled_from([0.05, 0.5, 2.0])
@@ -311,6 +358,26 @@ def test_the_corrected_bound_holds_for_any_beta1_schedule(
         below = 2 * (1 - most) ** 1.5 * math.sqrt((1 - b2) * (1 - most**2 / b2))
         third = alpha * (1 + most) * math.sqrt(harmonic * square) / below
         assert losses + abs(total) <= 2 * w + 4 / (1 - most) * second + third
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(b2=st.sampled_from([0.84, 0.99]), alpha=ALPHAS, eps=st.sampled_from([0.0, 0.5]), g=slopes)
+@QUICK
+def test_with_bounded_slopes_and_a_falling_beta1_there_is_no_logarithm(
+    device: str, b2: float, alpha: float, eps: float, g: list[float]
+) -> None:
+    """β1t = β1/t in the real optimizer."""
+    most, largest = 0.9, max(map(abs, g))
+    player = Player(AMSGRADS["none"]((most, b2), eps), alpha, device)
+    losses = total = 0.0
+    for t, slope in enumerate(g, 1):
+        losses, total = losses + slope * player.x, total + slope
+        player.step(slope, most / t)
+        first = 2 * (largest + eps) / alpha
+        second = 4 / (1 - most) * 2 * most * (largest + eps) / alpha
+        below = (1 - most) * math.sqrt((1 - b2) * (1 - most**2 / b2))
+        third = alpha * (1 + most) * largest / below
+        assert losses + abs(total) <= math.sqrt(t) * (first + second + third)
 
 
 # -- Adam on periodic losses -----------------------------------------------------------------------

@@ -90,6 +90,7 @@ BY_HAND = {
     "sgd": 2 / alpha,
     "sgd+l2": 2 / alpha - lambda_,
     "sgd+decay": (2 - lambda_) / alpha,
+    "sgd+dampening": 2 / ((1 - tau) * alpha),
     "sgd+momentum": (2 + 2 * mu) / alpha,
     "sgd+momentum+nesterov": (2 + 2 * mu) / ((1 + 2 * mu) * alpha),
     "sgd+momentum+late-dampening": (2 + 2 * mu) / ((1 - tau) * alpha),
@@ -98,6 +99,13 @@ BY_HAND = {
     "adamw": d * (1 + beta1) * (2 - alpha * lambda_) / ((1 - beta1) * alpha),
     "nadam": d * (2 + 2 * beta1) / ((1 - beta1) * (1 + 2 * beta1) * alpha),
     "rmsprop+momentum": d * (2 + 2 * mu) / alpha,
+    "adamw-uncoupled": d * (1 + beta1) * (2 - lambda_) / ((1 - beta1) * alpha),
+    **dict.fromkeys(("rmsprop", "adagrad", "adadelta"), 2 * d / alpha),
+    **dict.fromkeys(("rmsprop+l2", "adagrad+l2"), 2 * d / alpha - lambda_),
+    **dict.fromkeys(
+        ("amsgrad", "radam", "adamax", "adabelief"), d * (2 + 2 * beta1) / ((1 - beta1) * alpha)
+    ),
+    **dict.fromkeys(("adabound", "amsbound"), d * (2 + 2 * beta1) / (1 - beta1)),
 }
 
 
@@ -200,6 +208,32 @@ def test_the_cubic_of_the_two_cycle_has_the_eigenvalues_of_its_derivative(
     margin = (1 - b1) * (1 - b1 * b2) - 2 * swing / edge * b1 * (1 + b2)
     assume(abs(margin) > 1e-6)
     assert (max(abs(np.linalg.eigvals(np.array(columns).T))) < 1) == (margin > 0)
+
+
+@pytest.mark.parametrize(("share", "attracts"), [(1.0, False), (0.0029, False), (0.0028, True)])
+def test_at_the_default_betas_the_cycle_attracts_only_where_eps_nearly_ends_it(
+    share: float, attracts: bool
+) -> None:
+    b1, b2, edge = 0.9, 0.999, 0.1 / 3.8
+    eps, swing = (1 - share) * edge, share * edge
+    point = np.array([swing, -(1 - b1) * swing / (1 + b1), swing**2])
+    columns = [flipped(point + 1e-30j * e, b1, b2, eps).imag / 1e-30 for e in np.eye(3)]
+    assert (max(abs(np.linalg.eigvals(np.array(columns).T))) < 1) == attracts
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.125])
+def test_a_remembered_maximum_lets_every_smaller_swing_go_on(share: float) -> None:
+    """AMSGrad with β1 = 0: a first gradient sets the maximum, and then x swings at a share of X."""
+    param = torch.nn.Parameter(torch.tensor([0.0]))
+    optimizer = torch.optim.Adam([param], lr=1.0, betas=(0.0, 0.5), eps=0.0, amsgrad=True)
+    for _ in range(60):  # u_t/(1 − β2^t) settles at (cX)², X = 1/2
+        param.grad = torch.tensor([0.5])
+        optimizer.step()
+    param.data.fill_(share / 2)
+    for t in range(40):
+        assert float(param) == pytest.approx((-1) ** t * share / 2, rel=1e-6)
+        param.grad = param.detach().clone()
+        optimizer.step()
 
 
 def test_the_symbols_of_the_cubic_are_those_of_its_parameters() -> None:

@@ -27,12 +27,12 @@ faithfulness        ``faithful`` (is the code the paper?)
 bias correction     ``bias_correction`` ``uncorrected`` ``windows`` ``estimates`` ``curvature``
 step size           ``step_size`` ``step_bound`` ``scale`` ``signs`` ``rates`` ``adagrad`` ``sparse``
                     ``rate_variance`` ``warmup`` ``conventions`` ``idle``
-weight decay        ``weight_decay``
+weight decay        ``weight_decay`` ``adam_l2`` ``decay_limits``
 AMSGrad             ``amsgrad``
 convergence         ``convergence`` ``regret`` ``regret_schedule`` ``drift``
 relatives           ``relatives`` ``rectifier`` ``radam_warmup`` ``nadam`` ``bounds`` ``kinship``
                     ``other_averages``
-invariance          ``invariance`` ``batches``
+invariance          ``invariance`` ``factors`` ``batches``
 stability           ``stability`` ``two_cycle``
 sharpness           ``sharpness`` ``nullspace``
 precision           ``precision`` ``freeze`` ``counter`` ``memory`` ``envelope``

@@ -42,6 +42,11 @@ class Bounded:
         """The rate between its bounds."""
         return sp.Min(sp.Max(self.rate, self.lower), self.upper)
 
+    @property
+    def growth(self) -> Expr:
+        """How much 1/rate can grow in a step: t/η_l(t) − (t−1)/η_u(t−1)."""
+        return t / self.lower - (t - 1) / self.upper.subs(t, t - 1)
+
 
 @cache
 def bounded(rule: Rule) -> Bounded | None:
@@ -256,6 +261,35 @@ def _increments() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+def _both_sums() -> tuple[Step, ...]:
+    """What the increments and the squares of the slopes add up to."""
+    names = ("D", "e", "M", "k", "q", "w", "G")
+    d, e, big, k, q, w, most = (symbol(n, "nonnegative") for n in names)
+    signs, s = dict.fromkeys(names, "nonnegative"), symbol("s", "positive")
+    return (
+        Step("d_t²·(1/η_t − 1/η_(t−1)) ≤ D²·M/√t",
+             Holds(ge((d + e) ** 2 * (big + k), d**2 * big), (), signs),
+             "d_t ≤ D; an increment that is negative is below that anyway"),
+        Step("η_t·g² ≤ η_u(1)·G²/√t", Holds(ge((q + w) ** 2 * (most + e), q**2 * most), (), signs),
+             "|g| ≤ G, η̂_t ≤ η_u(t) ≤ η_u(1)"),
+        Step("halves of both sums: (D²M/2)·2√T + (η_u(1)G²/2)·2√T = (D²M + η_u(1)G²)√T",
+             Identity(d**2 * big / 2 * (2 * s) + most * e**2 / 2 * (2 * s),
+                      (d**2 * big + most * e**2) * s, {**signs, "s": "positive"}), "s = √T"),
+    )  # fmt: skip
+
+
+def _own_growth(gap: Expr, most: Expr) -> tuple[Step, ...]:
+    """The paper's bounds have M = (1 + 2/γ)/α*."""
+    left, more = 1 / (alpha_final * gamma * (gamma * (t - 1) + 1)), symbol("u", "nonnegative")
+    return (
+        Step("the paper's bounds: t/η_l(t) − (t−1)/η_u(t−1) = (1+2/γ)/α* − 1/(α*γ(γ(t−1)+1))",
+             Identity(gap, most - left, POSITIVE), "the rule's own bounds"),
+        Step("which is at most M = (1+2/γ)/α*",
+             Holds(ge(left.subs(t, 1 + more), 0), (), {**POSITIVE, "u": "nonnegative"}),
+             "t = 1 + u, u ≥ 0"),
+    )  # fmt: skip
+
+
 @claim("adabound-regret-closing", family=FAMILY, source=S19("Theorem 2"),
        says="AdaBound's regret depends on how soon its bounds close.",
        statement="If t/η_l(t) − (t−1)/η_u(t−1) ≤ M for every t ≥ 2, then the regret is at most "
@@ -277,28 +311,9 @@ def adabound_regret_closing(rule: Rule) -> Case | None:
         told = 2 / low + (4 * big + high * most**2) * Interval.of(len(slopes)).sqrt()
         return clamped_regret(run(at, slopes, ZERO).x, slopes) - told
 
-    gap = t / ours.lower - (t - 1) / ours.upper.subs(t, t - 1)
-    m = (1 + 2 / gamma) / alpha_final
-    left = 1 / (alpha_final * gamma * (gamma * (t - 1) + 1))
-    names = ("D", "e", "M", "k", "q", "w", "G")
-    d, e, big, k, q, w, most = (symbol(n, "nonnegative") for n in names)
-    signs = dict.fromkeys(names, "nonnegative")
-    total, more, s = (q + w) ** 2, symbol("u", "nonnegative"), symbol("s", "positive")
-    later = {**POSITIVE, "u": "nonnegative"}
+    gap, m = ours.growth, (1 + 2 / gamma) / alpha_final
     return Case(
-        (*_one_round(), *_increments(),
-         Step("d_t²·(1/η_t − 1/η_(t−1)) ≤ D²·M/√t",
-              Holds(ge((d + e) ** 2 * (big + k), d**2 * big), (), signs),
-              "d_t ≤ D; an increment that is negative is below that anyway"),
-         Step("η_t·g² ≤ η_u(1)·G²/√t", Holds(ge(total * (most + e), q**2 * most), (), signs),
-              "|g| ≤ G, η̂_t ≤ η_u(t) ≤ η_u(1)"),
-         Step("halves of both sums: (D²M/2)·2√T + (η_u(1)G²/2)·2√T = (D²M + η_u(1)G²)√T",
-              Identity(d**2 * big / 2 * (2 * s) + most * e**2 / 2 * (2 * s),
-                       (d**2 * big + most * e**2) * s, {**signs, "s": "positive"}), "s = √T"),
-         Step("the paper's bounds: t/η_l(t) − (t−1)/η_u(t−1) = (1+2/γ)/α* − 1/(α*γ(γ(t−1)+1))",
-              Identity(gap, m - left, POSITIVE), "the rule's own bounds"),
-         Step("which is at most M = (1+2/γ)/α*",
-              Holds(ge(left.subs(t, 1 + more), 0), (), later), "t = 1 + u, u ≥ 0")),
+        (*_one_round(), *_increments(), *_both_sums(), *_own_growth(gap, m)),
         control=Holds(ge(1 / alpha_final, gap), (gt(t, 1),), POSITIVE),
         runs=Runs(excess, grid(g1="1 -8", g2="-1 2 1/4", g3="-1 1/8", g4="1 -2", beta2="3/4 1/4",
                                alpha="1 1/4", alpha_final="1 1/4 8", gamma_="1 1/8")),

@@ -117,3 +117,14 @@ def zero_gradient_what_moves(rule: Rule) -> Case | None:
         control=Identity(pairs[-1][0], x),
         runs=Runs(excess, grid(g1="1 -2 3", alpha="1 1/2", eps="1 1/2")),
     )  # fmt: skip
+
+
+@claim("none-gradient-no-update", family=FAMILY, source=FOLKLORE,
+       says="A parameter without a gradient is left alone.",
+       statement="Where p.grad is None a step changes neither the parameter nor what is kept for it, "
+                 "though others are stepped: no momentum, no decay, no count.",
+       hypotheses="grad is None, which zero_grad(set_to_none=True) makes it; a gradient of zeros is "
+                  "another thing, see zero-gradient-no-update.")  # fmt: skip
+def none_gradient_no_update(rule: Rule) -> Case:
+    """Tried on the code, in each type, before and after steps that leave a memory."""
+    return Case(trial="none-gradient")

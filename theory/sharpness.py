@@ -218,7 +218,7 @@ def boxed(one: int) -> Expr:
        hypotheses="a > 0; ε > 0; the matrix A of the metric is the identity.",
        repaired_by="sharpness-box-size")  # fmt: skip
 def sharpness_box(rule: Rule) -> Case | None:
-    """The side of the box grows by a factor that is not the weight's."""
+    """The side of the box does not grow by the weight's factor; its far corner is the worst point."""
     return Case(statement=Identity(boxed(1), boxed(1).subs(a, 1), _BOX))
 
 

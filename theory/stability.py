@@ -18,7 +18,7 @@ from .oscillator import DOMAINS, Oscillator, c, d, oscillator, recurrence
 from .records import Case, Expr, Goal, Ground, Holds, Identity, Point, Run, Runs, Step
 from .rule import Rule
 from .sources import C22, HERE, P64
-from .symbols import alpha, beta1, eq, ge, gt, mu, rho, symbol, tau
+from .symbols import alpha, beta1, eq, ge, gt, mu, new, old, rho, symbol, tau
 
 FAMILY = "stability"
 _ONE = Fraction(1)
@@ -91,14 +91,14 @@ def cubic_in_the_disk(rule: Rule) -> Case | None:
     return Case(cubic_criterion(), control=Holds(gt(1, D), (gt(1 - r**2 * D**2, 0),)))
 
 
-@claim("gd-stability", family=FAMILY, source=P64("on the heavy ball method on a quadratic"),
+@claim("gd-stability", family=FAMILY, source=P64("on the heavy ball method"),
        says="Gradient descent is stable on curvature c > 0 iff c < 2/α; momentum moves the threshold.",
        statement="On c·x²/2, c > 0, every run tends to 0 iff c < c*: c* = 2/α for gradient descent, "
-                 "(2+2μ)/α for heavy ball, (2+2μ)/((1+2μ)α) for Nesterov's form, over 1−τ with "
-                 "dampening τ, from the first step on or later, hence (2+2μ)/((1−μ)α) for an average and "
-                 "2/((1−τ)α) without momentum; L2 lowers c* by λ, and decay by λ "
-                 "puts 2−λ in place of 2.  From x_0 ≠ 0 and a fresh state x_t does not tend to 0 at "
-                 "c*, and is unbounded above it.",
+                 "(2+2μ)/α for heavy ball, (2+2μ)/((1+2μ)α) for Nesterov's form; dampening τ, from the "
+                 "first step on or from the second, gives 2/((1−τ)α) and (2+2μ)/((1−τ)α), hence "
+                 "(2+2μ)/((1−μ)α) for an average; L2 lowers c* by λ, and decay by λ puts 2−λ in place "
+                 "of 2.  From x_0 ≠ 0 and a fresh state x_t does not tend to 0 at c*, and is "
+                 "unbounded above it.",
        hypotheses="constant α; one eigendirection of the Hessian.")  # fmt: skip
 def gd_stability(rule: Rule) -> Case | None:
     """The recurrence read off the lines, and its margins; quadratic-recurrence is the rest."""
@@ -112,18 +112,45 @@ def gd_stability(rule: Rule) -> Case | None:
     return Case((*recurrence(o), *margins(o), *average), control=_too_far(o), runs=follows(rule, o))
 
 
-@claim("adam-edge", family=FAMILY, source=C22("on the stability threshold of preconditioned momentum"),
+def frozen_lines(rule: Rule, o: Oscillator) -> Runs | None:
+    """Three steps on c·x²/2 against the frozen lines, with d = D_t; corrections gone at β1 = β2 = 0."""
+    if rule.only is None:
+        return None
+    betas = "1/2 3/4" if all(rule.late.new[n] == line for n, line in o.late.items()) else "0"
+
+    def excess(run: Run, p: Point) -> Interval:
+        slopes: list[Interval] = []
+        for _ in range(3):
+            slopes.append(p["g1"] * run(p, slopes, _ONE).x[-1])
+        trace, worst = run(p, slopes, _ONE), Interval.of(-1)
+        for k, slope in enumerate(slopes, start=1):
+            here: dict[str, Fraction | int | Interval] = {**rule.fill(p), "t": k, "g": slope}
+            here["x"] = trace.x[k - 1]
+            here |= {old(n).name: held[k - 1] for n, held in trace.state.items()}
+            here |= {new(n).name: held[k] for n, held in trace.state.items()}
+            here["d"] = value(o.denominator, here)
+            for n, line in o.frozen.items():
+                seen = trace.x[k] if n == "x" else trace.state[n][k]
+                worst = worst.maximum(abs(seen - value(line, here)))
+        return worst
+
+    return Runs(excess, grid(g1="1 2 8", alpha="1 1/2", eps="1 1/4", beta1=betas, beta2=betas,
+                             mu="1/2 3/4", rho="1/2", lambda_="1/4"))  # fmt: skip
+
+
+@claim("adam-edge", family=FAMILY, source=C22("on the threshold of preconditioned gradient descent"),
        says="Adam's preconditioned sharpness has its threshold at 38/α for β1 = 0.9.",
        statement="With the denominator D_t = d frozen and the corrections gone, every run on c·x²/2 "
-                 "tends to 0 iff c/d < h*: h* = (2+2β1)/((1−β1)α) for Adam, 38/α at β1 = 0.9, and the same "
-                 "for AMSGrad, RAdam, AdaMax, AdaBelief; 2/α for RMSprop, AdaGrad, AdaDelta, (2+2μ)/α with "
-                 "momentum; (2+2β1)/(1−β1) for AdaBound; NAdam divides Adam's by 1+2β1; decay puts 2−αλ in "
-                 "place of 2 (2−λ where it is not multiplied by α), L2 puts c+λ in place of c.  At h* a "
-                 "run from x_0 ≠ 0 does not tend to 0, above it is unbounded.",
+                 "tends to 0 iff c/d < h*: h* = (2+2β1)/((1−β1)α) for Adam, 38/α at β1 = 0.9, and the "
+                 "same for AMSGrad, RAdam, AdaMax, AdaBelief; 2/α for RMSprop, AdaGrad, AdaDelta, "
+                 "(2+2μ)/α for RMSprop with momentum; (2+2β1)/(1−β1) for AdaBound; NAdam divides Adam's "
+                 "by 1+2β1; decay puts 2−αλ in place of 2 (2−λ where it is not multiplied by α), L2 "
+                 "puts c+λ in place of c.  At h* a run from x_0 ≠ 0 does not tend to 0, above it is "
+                 "unbounded.",
        hypotheses="D_t = d > 0 fixed in time, β^t = 0 in every correction (ψ > 0 in NAdam), m = 0 at "
-                  "the start; one eigendirection of D⁻¹·Hessian.  Where the rate is clipped, as "
-                  "in AdaBound, 1/d is that rate.  That training settles there is another matter: an "
-                  "observation.")  # fmt: skip
+                  "the start; one eigendirection of D⁻¹·Hessian.  1/d is the clipped rate in AdaBound, "
+                  "and the quotient of the two roots in AdaDelta.  That training settles there is "
+                  "another matter: an observation.")  # fmt: skip
 def adam_edge(rule: Rule) -> Case | None:
     """The same recurrence, with what depends on the gradient's size frozen."""
     o = oscillator(rule)
@@ -134,4 +161,4 @@ def adam_edge(rule: Rule) -> Case | None:
     at = number.subs(beta1, sp.Rational(9, 10))
     default = (Step("h*·α is 38 at β1 = 0.9", Ground(eq(at, 38)), "(2 + 2·0.9)/(1 − 0.9)"),)
     return Case((*recurrence(o), *margins(o), *(default if adams and at == 38 else ())),
-                control=_too_far(o))  # fmt: skip
+                control=_too_far(o), runs=frozen_lines(rule, o))  # fmt: skip

@@ -295,8 +295,6 @@ def region(coefficients: tuple[Expr, Expr, Expr]) -> tuple[Step, ...]:
     given, domains = (ge(1, theta), gt(beta2, 0)), {"theta": "positive", "n": "positive"}
     s, u, r, A = (symbol(n, "nonnegative") for n in ("s", "u", "r", "A"))
     n, root = symbol("n", "positive"), 2 * sp.sqrt(2)
-    default = {beta1: sp.Rational(9, 10), beta2: sp.Rational(999, 1000)}
-    edge, least = symbol("h", "positive"), sp.Rational(1009, 359820)
     return (
         Step("p(1) = 2(1−β2)(1+β1)θ", Identity(told["p(1)"], 2 * (1 - beta2) * (1 + beta1) * theta,
              domains), "> 0"),
@@ -325,8 +323,19 @@ def region(coefficients: tuple[Expr, Expr, Expr]) -> tuple[Step, ...]:
         Step("so for β1 ≥ 1/3 no β2 > 0 makes the cycle attract at ε = 0",
              Holds(gt(0, 1 - 3 * beta1 - beta1 * beta2 * (3 - beta1)),
                    (ge(3 * beta1, 1), gt(beta2, 0))), "both terms"),
+        *_at_given_betas(inside),
+    )  # fmt: skip
+
+
+def _at_given_betas(inside: Expr) -> tuple[Step, ...]:
+    """The margin at the default betas, and at a smaller β1."""
+    default = {beta1: sp.Rational(9, 10), beta2: sp.Rational(999, 1000)}
+    edge, least = symbol("h", "positive"), sp.Rational(1009, 359820)
+    domains = {"h": "positive", "c": "positive"}
+    small = {**default, beta1: sp.Rational(1, 10), theta: 1}
+    return (
         Step("θ = cX/D is 1 − ε·h*/c", Identity(c * (edge - eps / c) / (c * edge), 1 - eps / (c * edge),
-             {**domains, "h": "positive", "c": "positive"}), "X = 1/h* − ε/c, D = c/h*; 1/h* is h"),
+             domains), "X = 1/h* − ε/c, D = c/h*; 1/h* is h"),
         Step("at the default β = (0.9, 0.999) it is 0 at θ = 1009/359820",
              Ground(eq(inside.subs({**default, theta: least}), 0)), "about 0.0028"),
         Step("it is > 0 for θ = 1/1000",
@@ -336,19 +345,22 @@ def region(coefficients: tuple[Expr, Expr, Expr]) -> tuple[Step, ...]:
              Ground(gt(0, inside.subs({**default, theta: sp.Rational(3, 1000)}))),
              "a root is outside |z| = 1, and the more so for every larger θ: the cycle repels"),
         Step("at β = (0.1, 0.999) it is > 0 for θ = 1",
-             Ground(gt(full.subs({**default, beta1: sp.Rational(1, 10)}), 0)), "the cycle attracts"),
+             Ground(gt(inside.subs(small), 0)), "the cycle attracts"),
     )  # fmt: skip
 
 
-@claim("adam-two-cycle-stability", family=FAMILY, source=BW22("on the stability of the 2-limit-cycles of Adam"),
+@claim("adam-two-cycle-stability", family=FAMILY,
+       source=BW22("on the stability of the 2-limit-cycles of Adam"),
        says="Which two-cycles attract: at ε = 0 none at the default betas.",
        statement="The derivative of a step and a change of sign, on the cycle, has the characteristic "
                  "polynomial (z−1)(z−β1)(z−β2) + 2(1−β2)θ·z(z+β1), θ = cX/D (1 at ε = 0): its roots "
                  "are in |z| < 1 iff (1−β1)(1−β1β2) > 2θβ1(1+β2), and one is outside where it is <.  "
                  "At ε = 0 this is so for β1 ≤ 3−2√2 and every β2, never for β1 ≥ 1/3, and not at "
-                 "(0.9, 0.999), where it needs θ < 1009/359820 < 0.0029, that is ε > 0.997·c/h*.",
-       hypotheses="t → ∞: corrections gone; 0 < β2; X > 0, so θ = 1 − ε·h*/c; roots in |z| < 1 make the cycle attract nearby "
-                  "runs, one outside makes it repel (Lyapunov's first method).")  # fmt: skip
+                 "(0.9, 0.999), where it needs θ < 1009/359820, about 0.0028: ε close to c/h*, which "
+                 "ends the cycles.",
+       hypotheses="t → ∞: corrections gone; 0 < β2; X > 0, so θ = 1 − ε·h*/c is in (0, 1]; roots in "
+                  "|z| < 1 make the cycle attract nearby runs, one outside makes it repel (Lyapunov's "
+                  "first method).")  # fmt: skip
 def adam_two_cycle_stability(rule: Rule) -> Case | None:
     """Derivatives with their remainders, a determinant, and the four margins of a cubic."""
     if not is_adams(rule):

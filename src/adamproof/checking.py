@@ -22,6 +22,9 @@ from .proofs_check.symbolic import LiftError
 from .theory.catalogue import claims
 from .theory.records import Claim, Finding, Verdict
 
+#: Differences from the ledger that are named without --all.
+MAX_DIFFERENCES = 40
+
 
 def claim_or_fail(name: str) -> Claim:
     """Return the claim of that id.
@@ -204,6 +207,10 @@ def _outcome(
         why = "another version, or an edited file"
         told = f"note: {moved} code hashes moved since the ledger was written ({why})"
         notes.print(told, highlight=False, soft_wrap=True)
-    for difference in differences:
+    named = differences if everything else differences[:MAX_DIFFERENCES]
+    for difference in named:
         notes.print(f"differs: {difference}", highlight=False, markup=False, soft_wrap=True)
+    if len(named) < len(differences):
+        more = len(differences) - len(named)
+        notes.print(f"differs: {more} findings more; --all names them", highlight=False, soft_wrap=True)
     return 1 if differences else 0
