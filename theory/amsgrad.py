@@ -38,6 +38,13 @@ def observed(rule: Rule, q: Quotient, p: Point, trace: Trace, k: int) -> Interva
     return m_hat * p["alpha"] / (kept - trace.x[k])
 
 
+def hidden(rule: Rule, trace: Trace) -> bool:
+    """Whether some step of a run does not show its D, because m is 0 there."""
+    m = first_moment(rule)
+    assert m is not None
+    return any(held.lo <= 0 <= held.hi for held in trace.state[m.name][1:])
+
+
 def _case(
     rule: Rule, q: Quotient, steps: tuple[Step, ...], control: Goal | None, *, schedule: bool
 ) -> Case:
@@ -47,6 +54,8 @@ def _case(
         base = {**rule.fill(p), "alpha": Fraction(1), "lambda_": Fraction(0)}
         for last in (2, 3):  # the fewest steps that show it
             trace = run(base, [p[f"g{k}"] for k in range(1, last + 1)], Fraction(0))
+            if hidden(rule, trace):
+                return Interval.of(-1)
             d = [observed(rule, q, base, trace, k) for k in (last - 1, last)]
             if schedule:
                 d = [v * Interval.of(last - 1 + k).sqrt() for k, v in enumerate(d)]
@@ -115,6 +124,8 @@ def amsgrad_rebound_factor(rule: Rule) -> Case | None:
         base = {**rule.fill(p), "alpha": Fraction(1), "lambda_": Fraction(0), "eps": Fraction(0)}
         slopes, b2 = [p["g1"], p["g2"], p["g3"]], p[beta2.name]
         trace = run(base, slopes, Fraction(0))
+        if hidden(rule, trace):
+            return Interval.of(-1)
         d = {k: observed(rule, q, base, trace, k) for k in (1, 2, 3)}
         worst = Interval.of(-1)
         for i, k in ((1, 2), (1, 3), (2, 3)):
@@ -276,6 +287,8 @@ def adam_gamma_condition(rule: Rule) -> Case | None:
         base = {**rule.fill(p), "alpha": Fraction(1), "lambda_": Fraction(0), "eps": Fraction(0)}
         slopes, b2, worst = [p["g1"], p["g2"], p["g3"]], p[beta2.name], Interval.of(-1)
         trace = run(base, slopes, Fraction(0))
+        if hidden(rule, trace):
+            return Interval.of(-1)
         d = [observed(rule, q, base, trace, k).power(2) for k in (1, 2, 3)]
         for k in (2, 3):
             w = (1 - b2) / (1 - b2**k if corrected else 1)
