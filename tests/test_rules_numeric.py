@@ -320,7 +320,7 @@ STATEMENTS: dict[str, Callable[[Run, Rule, Point], Interval]] = {
 }
 
 #: What no optimizer runs, a preconditioner that stands still; and what tests of its own simulate.
-NO_RUN = {"frozen-preconditioner", "adam-edge", "adam-two-cycle-stability"}
+NO_RUN = {"frozen-preconditioner", "adam-two-cycle-stability"}
 
 BY_HAND = [
     (claim, name)
