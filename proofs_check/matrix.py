@@ -79,12 +79,15 @@ def matrix(
     used = {column for _, column in cells}
     columns = [c for c in (*COLUMNS, *sorted(used - COLUMNS.keys())) if c in used]
     title = "Claims × optimizers"
+    widest = {c: _widest(findings, subjects, c) if collapsed else 3 for c in columns}
+    breadth = {c: max(widest[c], len(_heading(c, width))) + 1 for c in columns}
     while columns:
         shown, room = list[str](), width - LEAST
-        while columns and (not shown or room >= _breadth(columns[0], width)):
-            room -= _breadth(columns[0], width)
+        while columns and (not shown or room >= breadth[columns[0]]):
+            room -= breadth[columns[0]]
             shown.append(columns.pop(0))
-        yield _part(findings, cells, shown, title, collapsed=collapsed, width=width)
+        left = width - sum(breadth[c] for c in shown) - 2
+        yield _part(findings, cells, shown, title, left, collapsed=collapsed, width=width)
         title = "Claims × optimizers, continued"
 
 
@@ -92,8 +95,14 @@ def _heading(column: str, width: int) -> str:
     return COLUMNS.get(column, (column, column))[width < WIDE]
 
 
-def _breadth(column: str, width: int) -> int:
-    return max(3, len(_heading(column, width))) + 1
+def _widest(findings: Sequence[Finding], subjects: Mapping[str, Subject], column: str) -> int:
+    """Return how wide the counts of a column are, family by family."""
+    found: dict[tuple[str, Verdict], int] = Counter(
+        (claims()[f.claim].family, f.verdict)
+        for f in findings
+        if column_of(f.subject, subjects) == column
+    )
+    return max(3, *(len(str(count)) + 1 for count in found.values()))
 
 
 def _part(
@@ -101,12 +110,12 @@ def _part(
     cells: Mapping[tuple[str, str], list[Finding]],
     columns: Sequence[str],
     title: str,
+    left: int,
     *,
     collapsed: bool,
     width: int,
 ) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
-    left = width - sum(_breadth(c, width) for c in columns) - 2
     name = "family" if collapsed else "claim"
     table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=max(12, left))
     for column in columns:

@@ -22,7 +22,9 @@ _GREEK = {
     "psi": "ψ", "omega": "ω", "Delta": "Δ", "Gamma": "Γ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ",
     "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω", "eps": "ε",
 }  # fmt: skip
-_LATEX = {c: f"\\{n}" for n, c in _GREEK.items()} | {"ε": r"\varepsilon", "∞": r"\infty", "−": "-"}
+_LATEX = {c: f"\\{n}" for n, c in _GREEK.items()} | {
+    "ε": r"\varepsilon", "ℓ": r"\ell", "∞": r"\infty", "−": "-",
+}  # fmt: skip
 _ACCENTS = {"\u0302": r"\hat", "\u0304": r"\bar"}
 _STATE = {sym.safe(name): letter for name, letter in sym.STATE.items()}
 _NAME = re.compile(r"([^\W\d_]+)(?:(\d+)|_(\d+|inf|t|next))?_?")

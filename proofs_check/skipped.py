@@ -31,7 +31,11 @@ def trial(subject: Subject, device: str) -> Answer:
             alone.grad = None
             other.grad = torch.ones_like(other)
             before = _kept(alone, optimizer)
-            optimizer.step()
+            try:
+                optimizer.step()
+            except Exception as error:
+                told = f"step() fails where a gradient is None: {type(error).__name__}: {error}"
+                return Answer(Verdict.UNDECIDED, engine="trial", reason=f"unsupported operation: {told}")
             after = _kept(alone, optimizer)
             moved = [n for n in after if n not in before or not _same(before[n], after[n])]
             if moved:

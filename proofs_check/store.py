@@ -115,12 +115,14 @@ class Store:
         """
         if changed():
             self._new = {}
+        self._flushed = time.monotonic()
         rows = [(key, row, self._today) for key, row in self._new.items()]
         used = [(self._today, key) for key in self._used]
-        with contextlib.suppress(sqlite3.Error), self._db as db:
-            db.executemany("INSERT OR REPLACE INTO found VALUES (?, ?, ?)", rows)
-            db.executemany("UPDATE found SET day = ? WHERE key = ?", used)
-        self._new, self._used, self._flushed = {}, set(), time.monotonic()
+        with contextlib.suppress(sqlite3.Error):
+            with self._db as db:
+                db.executemany("INSERT OR REPLACE INTO found VALUES (?, ?, ?)", rows)
+                db.executemany("UPDATE found SET day = ? WHERE key = ?", used)
+            self._new, self._used = {}, set()  # written; else this process keeps them
 
     def close(self) -> None:
         """Write what is new and close the file."""

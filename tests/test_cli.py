@@ -29,6 +29,8 @@ class Right(torch.optim.Optimizer):
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             for p in group["params"]:
+                if p.grad is None:
+                    continue
                 s = self.state[p]
                 if not s:
                     s["count"], s["first"], s["second"] = 0, torch.zeros_like(p), torch.zeros_like(p)
@@ -48,6 +50,8 @@ class Wrong(Right):
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             for p in group["params"]:
+                if p.grad is None:
+                    continue
                 s = self.state[p]
                 if not s:
                     s["count"], s["first"], s["second"] = 0, torch.zeros_like(p), torch.zeros_like(p)

@@ -3,6 +3,7 @@
 ``python tests/test_readme.py`` rewrites the blocks.
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -19,7 +20,12 @@ def printed(command: str) -> str:
     """Return what a command of the README prints."""
     words = shlex.split(command)
     run = subprocess.run(
-        [sys.executable, "-m", *words], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "110"},
     )
     assert run.returncode in (0, 1), run.stderr
     return "\n".join(line.rstrip() for line in run.stdout.strip().splitlines()) + "\n"

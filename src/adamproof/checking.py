@@ -48,7 +48,9 @@ def family_or_fail(name: str) -> str:
     begun = [f for f in families if f.lower().startswith(name.lower())]
     if name in families or len(begun) == 1:
         return name if name in families else begun[0]
-    raise UsageError(f"there is no family {name!r}; there are {', '.join(families)}")
+    guess = nearest(name, families)
+    told = guess if guess.startswith("did you mean") else f"there are {', '.join(families)}"
+    raise UsageError(f"there is no family {name!r}; {told}")
 
 
 def subject_or_fail(text: str, options: Sequence[str] = (), against: str = "") -> Subject:
