@@ -11,10 +11,10 @@ from .catalogue import claim, grid
 from .interval import Interval
 from .invariance import FAMILY, answer, changed, scaled
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
-from .roles import second_moment
+from .roles import first_moment, same, second_moment
 from .rule import Rule
 from .sources import FOLKLORE, M21
-from .symbols import alpha, eps, g, ge, gt, symbol, t, x
+from .symbols import alpha, eps, g, ge, gt, lambda_, symbol, t, x
 
 #: √B, the root of the batch size.
 W = symbol("w", "positive")
@@ -115,15 +115,13 @@ def _drift() -> tuple[Step, ...]:
        says="When the square root is right.",
        statement="E v̂_t = μ² + σ²/B for batches of B. If the gradient is noise alone and shrinks as "
                  "1/√B in law, as Gaussian noise does, then α ∝ √B and ε ∝ 1/√B keep the law of "
-                 "(x_t − x_{t−1})²/B for every t. With a mean μ the drift per sample is aμ/√(σ²+Bμ²), "
-                 "α = a√B: from batches of 1 to batches of B it falls by √((σ²+μ²)/(σ²+Bμ²)), and stays "
-                 "only at μ = 0.",
-       hypotheses="i.i.d. gradients, σ² > 0; for the drift √v̂ is √(E v̂). The betas stay, and only what "
-                  "a step does is proved. Malladi et al. also take 1−β to κ(1−β) for batches κ times as "
+                 "(x_t − x_{t−1})²/B for every t.",
+       hypotheses="i.i.d. gradients, σ² > 0. The betas stay, and only what a step "
+                  "does is proved. Malladi et al. also take 1−β to κ(1−β) for batches κ times as "
                   "large (α to √κ·α, ε to ε/√κ) and compare at equal numbers of samples, t·B fixed, as "
                   "approximations of one SDE: small steps, and noise that dominates.")  # fmt: skip
 def sqrt_batch_scaling_noise(rule: Rule) -> Case | None:
-    """Moments by induction; the noise by homogeneity with c = 1/√B; the drift by algebra."""
+    """Moments by induction; the noise by homogeneity with c = 1/√B."""
     if not _adaptive(rule) or "eps" not in rule.hyper or rule.only is None:
         return None
     factors = answer(rule, {g: g / W, eps: eps / W, alpha: alpha * W}, (1 / W, 1 / W**2, sp.Integer(1)))
@@ -148,8 +146,42 @@ def sqrt_batch_scaling_noise(rule: Rule) -> Case | None:
         (*_moments_of_a_batch(rule), *noise,
          Step("and each move takes the factor √B, whatever the noise was",
               Identity(moved.xreplace(up), W * moved, domains),
-              "so (x_t − x_(t−1))²/B is the same function of the noise for every B"),
-         *_drift()),
+              "so (x_t − x_(t−1))²/B is the same function of the noise for every B")),
         control=Identity(moved.xreplace(up), moved, domains),
         runs=Runs(excess, grid(g1="1 -2", g2="1 -1", g3="2 1/2", eps="1 1/2", alpha="1 1/2")),
+    )  # fmt: skip
+
+
+def _divided_by_root(rule: Rule) -> tuple[Expr, Expr] | None:
+    """Return the line of x at ε = 0 and as m̂_t (or g_t) over √v̂_t (or √v_t); None for other rules."""
+    m, v = first_moment(rule), second_moment(rule)
+    assert v is not None
+    line = rule.late.new["x"].subs(eps, 0)
+    tops = (g,) if m is None else (m.new, m.new / (1 - m.beta**t))
+    told = (kept - alpha * top / sp.sqrt(square)
+            for kept in (x, x - alpha * lambda_ * x, x - lambda_ * x) for top in tops
+            for square in (v.new, v.new / (1 - v.beta**t)))  # fmt: skip
+    return next(((line, e) for e in told if same(rule, line, e)), None)
+
+
+@claim("sqrt-batch-scaling-drift", family=FAMILY, source=M21("the square root scaling rule"),
+       says="What α ∝ √B does to the drift.",
+       statement="With α = a√B and a mean μ the drift per sample is aμ/√(σ²+Bμ²): from batches of 1 to "
+                 "batches of B it falls by √((σ²+μ²)/(σ²+Bμ²)), and stays only at μ = 0; with α = a·B "
+                 "it rises towards a·sign(μ).",
+       hypotheses="i.i.d. gradients, σ² > 0; ε = 0, and in place of m̂_t and √v̂_t their mean and "
+                  "√(E v̂_t), for late t. For a rule that divides by √v̂_t: centered RMSprop "
+                  "divides by about σ/√B, and its drift aμ/σ per sample does not fall.")  # fmt: skip
+def sqrt_batch_scaling_drift(rule: Rule) -> Case | None:
+    """Algebra on the moments of a batch."""
+    if not _adaptive(rule) or rule.only is None or (pair := _divided_by_root(rule)) is None:
+        return None
+    a, mean, var = symbol("a", "positive"), symbol("mean"), symbol("var", "positive")
+    domains = {"w": "positive", "var": "positive"}
+    at = a**2 * mean**2 / (var + W**2 * mean**2)
+    return Case(
+        (Step("at ε = 0 the rule divides the mean gradient by the root of v̂_t",
+              Identity(*pair, rule.domains), "its own line"),
+         *_moments_of_a_batch(rule), *_drift()),
+        control=Identity(at, at.subs(W, 1) * var / (var + W**2 * mean**2), domains),
     )  # fmt: skip

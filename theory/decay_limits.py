@@ -42,7 +42,7 @@ def _shrinkage_at(s: Expr, p: Point) -> Fraction:
        says="AdamW keeps parameters inside a box.",
        statement="|x_t| ≤ max(|x_0|, αB/s) for every t, s = αλ in the frameworks (so αB/s = B/λ), s = λ "
                  "in the paper, B = (1−β1)√β2/√((1−β2)(β2−β1²)); B = 1 at β1 = β2.",
-       hypotheses="0 < s ≤ 1, β1² < β2, ε ≥ 0; α and λ constant.")  # fmt: skip
+       hypotheses="0 < s ≤ 1, β1² < β2, ε ≥ 0, the steps defined; α and λ constant.")  # fmt: skip
 def adamw_box(rule: Rule) -> Case | None:
     """The tight step bound, then a convex combination."""
     q, s = decayed(rule), shrinkage(rule)

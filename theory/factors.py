@@ -138,7 +138,8 @@ def _first_change(m: Average, v: Average, rule: Rule) -> tuple[tuple[Step, ...],
                  "gradient sequence, iff c_t is the same for every t (sum or mean of the loss, a "
                  "fixed loss scale; clipping only where it acts by the same factor at every step). The "
                  "first step takes any.",
-       hypotheses="0 < β1, 0 < β2 for “only if”; D_t² is v_t times a function of t.")  # fmt: skip
+       hypotheses="0 < β1, 0 < β2 for “only if”; D_t² is v_t times a function of t; the "
+                  "steps are defined (no 0/0 at gradients that are all 0).")  # fmt: skip
 def clipping_harmless_iff(rule: Rule) -> Case | None:
     """Homogeneity one way; at the first change of factor, a large gradient the other way."""
     q, m, v, factors = quotient(rule), first_moment(rule), second_moment(rule), scaled(rule)

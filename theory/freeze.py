@@ -267,19 +267,20 @@ def bf16_freeze(rule: Rule) -> Case | None:
 
 @claim("bf16-freeze-threshold", family=FAMILY, source=HERE,
        says="When a v stored in bfloat16 can change.",
-       statement="Write v = M·2^e, 2^e its distance to the next number: 128 ≤ M ≤ 255, less only for "
-                 "subnormal v.  A zero gradient leaves v alone iff (1−β2)·M < h, at equality iff M is "
-                 "even; h = 1/2, but 1/4 for the powers of two above 2^−126.  So it lowers no v iff "
-                 "1−β2 ≤ 1/512, every v > 2^−126 iff 1−β2 ≥ 1/258 (> 1/512 where β2 is rounded to "
-                 "bfloat16), and 2^−126, below which numbers are not denser, iff 1−β2 > 1/256 (where β2 "
-                 "is rounded iff bfloat16(β2) < 255/256).  By mul_ and addcmul_ v rises iff "
-                 "g² > k_M·v, at equality iff M is odd; k_M = (M + 1/2 − a_M)/((1−β2)·M), "
-                 "a_M = 2^−e·bfloat16(β2·v).  At β2 = 0.999 no v falls, "
-                 "k_M = 1/(2(1−β2)·M); lerp_ needs 1 + 1/(2(1−β2)·M).",
+       statement="Write v = M·2^e, 2^e its distance to the next number: 128 ≤ M ≤ 255, less only "
+                 "for subnormal v.  A zero gradient leaves v alone iff (1−β2)·M < h (β2 as it is "
+                 "held: rounded to bfloat16 in lists), at equality iff M is even; h = 1/2, but "
+                 "1/4 for the powers of two above 2^−126.  So it lowers no v iff 1−β2 ≤ 1/512, "
+                 "every v > 2^−126 iff 1−β2 ≥ 1/258 (> 1/512 where β2 is rounded to bfloat16), "
+                 "and 2^−126, below which numbers are not denser, iff 1−β2 > 1/256 (where β2 is "
+                 "rounded iff bfloat16(β2) < 255/256).  By mul_ and addcmul_ v rises iff g² > "
+                 "k_M·v, at equality iff M is odd; k_M = (M + 1/2 − a_M)/((1−β2)·M), a_M = "
+                 "2^−e·bfloat16(β2·v).  At β2 = 0.999 no v falls, k_M = 1/(2(1−β2)·M); lerp_ "
+                 "needs 1 + 1/(2(1−β2)·M).",
        hypotheses="Rounding to nearest, ties to even; no overflow; 1−β2 < 1/2; v computed in one of the "
                   "orders named in the steps; β2·v, g² in lerp_, and the sum rounded to bfloat16 once.  "
                   "torch forms them in float32 first, which moves β2·v by at most 2^−16 and the sum by "
-                  "at most 2^−14 of the unit 2^e.")  # fmt: skip
+                  "at most 2^−14 of the unit 2^e.  With an L2 penalty g stands for g + λx.")  # fmt: skip
 def bf16_freeze_threshold(rule: Rule) -> Case | None:
     """The rule's own line of v, then the rounding rule for every significand."""
     v = second_moment(rule)

@@ -76,7 +76,10 @@ def _remembered(rule: Rule, regime: Regime) -> tuple[Expr, Expr] | None:
     rate = -sp.diff(regime.new["x"], g)
     if not rate.has(g, x) and "lambda_" in rule.hyper and same(rule, line, x - rate * lambda_ * x):
         return line, x - rate * lambda_ * x  # the penalty alone
-    here, b = rule.transition()["x"].subs(g, 0), old("momentum_buffer")
+    here, b = rule.transition(regime)["x"].subs(g, 0), old("momentum_buffer")
+    if sp.Eq(t, 1) in regime.when:  # where the memory is what it starts with
+        start = {old(n): v for n, v in rule.initial.items()}
+        return here.xreplace(start), (x - alpha * mu * b).xreplace(start)
     kept_by = (sp.Integer(1), 1 - alpha * lambda_, 1 - lambda_)
     told = (c * x - alpha * k * b for c in kept_by for k in (mu, mu**2, sp.Integer(0)))
     return next(((here, e) for e in told if e != x and same(rule, here, e)), None)
@@ -84,14 +87,16 @@ def _remembered(rule: Rule, regime: Regime) -> tuple[Expr, Expr] | None:
 
 @claim("zero-gradient-what-moves", family=FAMILY, source=HERE,
        says="What moves a parameter whose gradient is zero.",
-       statement="For g_t = 0, x_t = kept − r_t·β1·m_{t−1}, r_t the rate at which the rule takes m_t: "
-                 "α/((1−β1^t)·D_t), without 1−β1^t where m is not corrected, without D_t in RAdam below "
-                 "its threshold, clipped in AdaBound, αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam; under "
-                 "momentum x_t = kept − αμ·b_{t−1} (μ² for Nesterov). So what is remembered moves it, "
-                 "decay multiplies it by 1−αλ (1−λ in the paper), and an L2 penalty enters the "
-                 "averages, or the step where there are none.",
-       hypotheses="kept: x_{t−1} after decay; an L2 penalty adds (1−β1)λx to β1·m_{t−1}, and without an "
-                  "average of g the step is that of λx alone.")  # fmt: skip
+       statement="For g_t = 0, x_t = kept − r_t·β1·m_{t−1}, r_t = −∂x_t/∂m_t the rate at which the "
+                 "rule takes m_t: α/((1−β1^t)·D_t), without 1−β1^t where m is not corrected; in RAdam "
+                 "without D_t below its threshold and times its rectifier above; clipped in AdaBound "
+                 "(over √t in the paper's); αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam. Under momentum "
+                 "x_t = kept − αμ·b_{t−1} (μ² for Nesterov). So what is remembered moves it, decay "
+                 "multiplies it by 1−αλ (1−λ in the paper), and an L2 penalty enters the averages, or "
+                 "the step where there are none.",
+       hypotheses="kept: x_{t−1} after decay; an L2 penalty adds (1−β1)λx to β1·m_{t−1}, or λx to "
+                  "μ·b_{t−1}; where neither is kept the step is that of λx alone. The steps are "
+                  "defined.")  # fmt: skip
 def zero_gradient_what_moves(rule: Rule) -> Case | None:
     """The rule's lines at g = 0, in the state before and the denominator of the step."""
     found = [_remembered(rule, r) for r in rule.regimes]

@@ -110,7 +110,8 @@ def _yet(rule: Rule, q: Quotient) -> tuple[Step, ...]:
                  "ones have, ψ_t = 1/√v̂_t has E ψ_1 = ∞ (so no variance), E ψ_2 < ∞ = E ψ_2² (an "
                  "infinite variance), and a finite variance from t = 3 on; yet |x_1 − x_0| ≤ α. For "
                  "ε > 0 the variance of 1/(√v̂_t+ε) is at most 1/(4ε²) at every t.",
-       hypotheses="0 < β2 < 1 (at β2 = 0 every t is as t = 1); ε = 0 in ψ_t.")  # fmt: skip
+       hypotheses="0 < β2 < 1 (at β2 = 0 every t is as t = 1); ε = 0 in ψ_t; a weight "
+                  "decay aside in x_1 − x_0.")  # fmt: skip
 def zero_correction_step_variance(rule: Rule) -> Case | None:
     """v̂_t is Σ g_i² up to a factor, whose density near 0 is of order r^(t−1)."""
     q, v = plain_adam(rule), second_moment(rule)

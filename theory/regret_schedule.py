@@ -44,7 +44,7 @@ from .symbols import alpha, beta1, beta2, eps, g, ge, symbol, t, x
        hypotheses="convex f_t, an interval of width Δ, α_t = α/√t, nearest point after each step; "
                   "β1² < β2; D_t > 0; no bias correction.  Not decided: whether the bound of Reddi et "
                   "al., whose proof fails (amsgrad-proof-gap), is true as it stands; what is proved has "
-                  "half of its first term, twice its second, and less than its third, with H_T for "
+                  "(1−β1)/2 of its first term, twice its second, and less than its third, with H_T for "
                   "1 + ln T.")  # fmt: skip
 def amsgrad_regret_schedule(rule: Rule) -> Case | None:
     """The coefficient 1/(1−β1t) = 1 + β1t/(1−β1t) is taken apart before anything telescopes."""

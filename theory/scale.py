@@ -186,7 +186,8 @@ def _signs(n: Expr, d: Expr) -> tuple[Step, ...]:
                  "scale only through ε/c. Scaling the gradients alone leaves it unchanged iff ε = 0: "
                  "for ε > 0 the first step from x_0 = 0 is the longer the larger |g_1| is.",
        hypotheses="c > 0, which may be another one in each coordinate (a diagonal rescaling), as the "
-                  "rule runs in each alone; no L2 penalty; g_1 ≠ 0 for “only if”.")  # fmt: skip
+                  "rule runs in each alone; no L2 penalty; the steps are defined; c ≠ 1 and g_1 ≠ 0 for "
+                  "“only if”.")  # fmt: skip
 def scale_invariance_eps(rule: Rule) -> Case | None:
     """Induction on the transition: m scales by c, v by c², and x' − x not at all."""
     factors, first = scaled(rule), _first_length(rule) if scaled(rule) else None

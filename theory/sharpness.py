@@ -164,7 +164,8 @@ def sharpness_orbit(rule: Rule) -> Case | None:
                  "sum, θᵀHθ, the path norm |v|(|w|+|b|), and p·q, hence the least trace on the orbit.  "
                  "θᵀHθ is Σ (4f_i² + 2e_i·f_i) with f_i = f(x_i) and the residuals e_i = f_i − y_i: it "
                  "depends on the function and the data alone, and at zero residual is 4·Σ f_i².",
-       hypotheses="as in sharpness-orbit; the other unit in the same way.")  # fmt: skip
+       hypotheses="as in sharpness-orbit, the loss ½·Σ e_i²; one hidden layer with biases, none at the "
+                  "output; the other unit in the same way.")  # fmt: skip
 def sharpness_invariants(rule: Rule) -> Case | None:
     """Each factor of Λ⁻¹ meets a factor of the weights."""
     matrix = hessian()
@@ -215,7 +216,7 @@ def boxed(one: int) -> Expr:
        statement="Two settings of the weights that give the same function, both minima, have the same "
                  "100·(max f(θ+δ) − f(θ))/(1 + f(θ)) over the box |δ_i| ≤ ε(|θ_i| + 1): here "
                  "v·relu(w·x) fitted to (1, 1), w → a·w, v → v/a.",
-       hypotheses="a > 0; ε > 0; the matrix A of the metric is the identity.",
+       hypotheses="f = ½(v·relu(w) − 1)²; a > 0; ε > 0; the matrix A of the metric is the identity.",
        repaired_by="sharpness-box-size")  # fmt: skip
 def sharpness_box(rule: Rule) -> Case | None:
     """The side of the box does not grow by the weight's factor; its far corner is the worst point."""
@@ -249,7 +250,7 @@ def _corner() -> tuple[Step, ...]:
                  "50·(ε(1+ε)(1+a)²/a)²: least at a = 1, beyond every bound as a → ∞ and as a → 0.  "
                  "Over the box |δ_i| ≤ ε|θ_i| it is 50·(2ε+ε²)² for every a: without the 1 the "
                  "rescaling of a rectified network maps the box onto the box.",
-       hypotheses="a > 0; ε > 0.")  # fmt: skip
+       hypotheses="f = ½(v·relu(w) − 1)²; a > 0; ε > 0.")  # fmt: skip
 def sharpness_box_size(rule: Rule) -> Case | None:
     """A product of two sides is farthest from 1 at a corner; then how large the corner is."""
     size, bare, v, scale = (1 + a) ** 2 / a, symbol("z"), symbol("v"), symbol("k", "positive")

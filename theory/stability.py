@@ -140,17 +140,18 @@ def frozen_lines(rule: Rule, o: Oscillator) -> Runs | None:
 
 @claim("adam-edge", family=FAMILY, source=C22("on the threshold of preconditioned gradient descent"),
        says="Adam's preconditioned sharpness has its threshold at 38/α for β1 = 0.9.",
-       statement="With the denominator D_t = d frozen and the corrections gone, every run on c·x²/2 "
-                 "tends to 0 iff c/d < h*: h* = (2+2β1)/((1−β1)α) for Adam, 38/α at β1 = 0.9, and the "
-                 "same for AMSGrad, RAdam, AdaMax, AdaBelief; 2/α for RMSprop, AdaGrad, AdaDelta, "
-                 "(2+2μ)/α for RMSprop with momentum; (2+2β1)/(1−β1) for AdaBound; NAdam divides Adam's "
-                 "by 1+2β1; decay puts 2−αλ in place of 2 (2−λ where it is not multiplied by α), L2 "
-                 "puts c+λ in place of c.  At h* a run from x_0 ≠ 0 does not tend to 0, above it is "
-                 "unbounded.",
-       hypotheses="D_t = d > 0 fixed in time, β^t = 0 in every correction (ψ > 0 in NAdam), m = 0 at "
-                  "the start; one eigendirection of D⁻¹·Hessian.  1/d is the clipped rate in AdaBound, "
-                  "and the quotient of the two roots in AdaDelta.  That training settles there is "
-                  "another matter: an observation.")  # fmt: skip
+       statement="With the denominator D_t = d frozen and the corrections gone, every run on "
+                 "c·x²/2, c > 0, tends to 0 iff c/d < h*: h* = (2+2β1)/((1−β1)α) for Adam, 38/α "
+                 "at β1 = 0.9, and the same for AMSGrad, RAdam, AdaMax, AdaBelief; 2/α for "
+                 "RMSprop, AdaGrad, AdaDelta, (2+2μ)/α for RMSprop with momentum; (2+2β1)/(1−β1) "
+                 "for AdaBound; NAdam divides Adam's by 1+2β1; decay puts 2−αλ in place of 2 (2−λ "
+                 "where it is not multiplied by α), L2 puts c+λ in place of c.  At h* a run from "
+                 "x_0 ≠ 0 does not tend to 0, above it is unbounded.",
+       hypotheses="D_t = d > 0 fixed in time, β^t = 0 in every correction (ψ > 0 in NAdam), m = 0 "
+                  "at the start; one eigendirection of D⁻¹·Hessian.  1/d is the clipped rate in "
+                  "AdaBound (over √t in the paper's), the quotient of the two roots in AdaDelta, "
+                  "and has AdaGrad's 1 + (t−1)η in it.  That training settles there is another "
+                  "matter: an observation.")  # fmt: skip
 def adam_edge(rule: Rule) -> Case | None:
     """The same recurrence, with what depends on the gradient's size frozen."""
     o = oscillator(rule)

@@ -55,7 +55,7 @@ _TOO_SMALL = Holds(ge((1 - beta1) ** 2 / (1 - beta2),
                  "C_t = (1−β1)²/(1−β2)·Σ_{k<t} q^k, q = β1²/β2. B_t = 1 if β1 = β2 or t = 1; for q < 1 "
                  "B_t ≤ (1−β1)√β2/√((1−β2)(β2−β1²)) for every t.",
        hypotheses="both moments corrected, D_t at least √v̂_t; the step without decay; 0 < β2, "
-                  "ε ≥ 0.")  # fmt: skip
+                  "ε ≥ 0, the steps defined.")  # fmt: skip
 def step_bound(rule: Rule) -> Case | None:
     """Cauchy–Schwarz by induction on the lifted lines; a maximum in D_t only shortens the step."""
     q = short_steps(rule)

@@ -183,9 +183,11 @@ def swings(rule: Rule, found: Cycle) -> Runs:
        statement="On c·x²/2 with constant α, at t → ∞, x_t = (−1)^t·X with X = 1/h* − ε/c is an orbit "
                  "whenever X > 0: X = α(1−β1)/(2(1+β1)) − ε/c for Adam.  On it the preconditioned "
                  "sharpness c/D is exactly the threshold h* of adam-edge.  Where a maximum (cX)² is "
-                 "remembered, as in AMSGrad, so is (−1)^t·X' for every X' < X.",
-       hypotheses="corrections gone (ψ > 0 in NAdam); c > 0; ε < c/h*; every β1, β2.  At β1 = 0 Adam is "
-                  "on it from the first step.")  # fmt: skip
+                 "remembered, as in AMSGrad, so is (−1)^t·X' for every 0 < X' < X.",
+       hypotheses="corrections gone (ψ > 0 in NAdam); c > 0; ε < c/h*; every β1, β2, but RAdam "
+                  "needs ρ_∞ above its threshold (β2 > 2/3 at 5, β2 > 3/5 at 4), below which it "
+                  "stays linear.  At β1 = 0 Adam as in the paper is on it from the first step, "
+                  "x_0 = X.")  # fmt: skip
 def adam_two_cycle(rule: Rule) -> Case | None:
     """The late lines lead from (X, m, v) to (−X, −m, v), and do not see the sign."""
     found = cycle(rule)
@@ -358,8 +360,9 @@ def _at_given_betas(inside: Expr) -> tuple[Step, ...]:
                  "At ε = 0 this is so for β1 ≤ 3−2√2 and every β2, never for β1 ≥ 1/3, and not at "
                  "(0.9, 0.999), where it needs θ < 1009/359820, about 0.0028: ε close to c/h*, which "
                  "ends the cycles.",
-       hypotheses="t → ∞: corrections gone; 0 < β2; X > 0, so θ = 1 − ε·h*/c is in (0, 1]; roots in "
-                  "|z| < 1 make the cycle attract nearby runs, one outside makes it repel (Lyapunov's "
+       hypotheses="t → ∞: corrections gone; 0 < β2; X > 0, so θ = 1 − ε·h*/c is in (0, 1]; in "
+                  "RAdam β2 > 2/3 (threshold 5) or 3/5 (4), else it never rectifies; roots in |z| "
+                  "< 1 make the cycle attract nearby runs, one outside makes it repel (Lyapunov's "
                   "first method).")  # fmt: skip
 def adam_two_cycle_stability(rule: Rule) -> Case | None:
     """Derivatives with their remainders, a determinant, and the four margins of a cubic."""
