@@ -19,7 +19,8 @@ LINK = re.compile(r"\]\(([^)#]*)(#[^)]*)?\)")
 
 
 def block(name: str) -> re.Pattern[str]:
-    return re.compile(f"(?<={re.escape(BEGIN.format(name))}\n).*?(?=\n{re.escape(END)})", re.DOTALL)
+    begin, end = re.escape(BEGIN.format(name)), re.escape(END)
+    return re.compile(f"(?<={begin}\n)(?:(?!{end}).)*", re.DOTALL)
 
 
 def test_the_page_of_claims_is_what_is_generated() -> None:
@@ -34,7 +35,13 @@ def test_every_claim_is_on_the_page() -> None:
 @pytest.mark.parametrize("name", TRUST)
 def test_the_numbers_on_trust_are_what_is_generated(name: str) -> None:
     text = (DOCS / "trust.md").read_text(encoding="utf-8")
-    assert block(name).findall(text) == [trust_block(name)]
+    assert block(name).findall(text) == [trust_block(name) + "\n"]
+
+
+def test_an_empty_block_ends_where_it_ends() -> None:
+    one, two = (BEGIN.format(name) for name in ("steps", "cas"))
+    text = f"{one}\n{END}\nkept\n{two}\nold\n{END}\n"
+    assert block("steps").sub("new\n", text) == f"{one}\nnew\n{END}\nkept\n{two}\nold\n{END}\n"
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda p: p.name)
@@ -56,7 +63,7 @@ def main() -> None:
     (DOCS / "claims.md").write_text(claims_page(), encoding="utf-8")
     text = (DOCS / "trust.md").read_text(encoding="utf-8")
     for name in TRUST:
-        told = trust_block(name)
+        told = trust_block(name) + "\n"
         text = block(name).sub(lambda _, told=told: told, text)  # type: ignore[misc]
     (DOCS / "trust.md").write_text(text, encoding="utf-8")
 
