@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..theory.records import Answer
-from . import counter, envelope, memory, skipped
+from . import counter, envelope, fused, memory, skipped
 from .subjects import Subject
 
 Trial = Callable[[Subject, str], Answer]
@@ -18,6 +18,7 @@ Trial = Callable[[Subject, str], Answer]
 #: Trials by the name that a claim's case gives.
 TRIALS: dict[str, Trial] = {
     "float-envelope": envelope.trial,
+    "fused-kernel": fused.trial,
     "none-gradient": skipped.trial,
     "state-bytes": memory.trial,
     "step-counter": counter.trial,

@@ -14,6 +14,7 @@ from flint import arb
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from adamproof.proofs_check import fused
 from adamproof.proofs_check.bands import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Band, Format
 from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.envelope import (
@@ -568,3 +569,36 @@ def test_a_band_of_everything_stays_one(model: type[Model]) -> None:
     inf = Band(np.array([1.0]), np.array([np.inf]), np.array([False]))
     assert m.add(inf, Band(-inf.hi, -inf.lo, inf.nan)).nan[0]
     assert m.mul(inf, some).nan[0] and m.sqrt(some).nan[0]
+
+
+# -- fused kernels ---------------------------------------------------------------------------------
+
+
+class Shortened(torch.optim.Adam):
+    """A fused form that leaves the first coordinates where they are."""
+
+    def step(self, closure: Any = None) -> Any:
+        group = self.param_groups[0]
+        (p,), whole, group["fused"] = group["params"], group["fused"], False
+        kept = p.detach()[:16].clone() if whole else None
+        super().step()
+        if kept is not None:
+            p.data[:16] = kept
+        group["fused"] = whole
+
+
+def test_a_fused_kernel_that_skips_coordinates_is_refuted() -> None:
+    answer = fused.trial(Subject("short", "user", Recipe(Shortened), "adam"), "cpu")
+    assert (answer.verdict, answer.level) == (Verdict.REFUTED, Level.EXACT)
+    assert "x = " in answer.reason and answer.witness is not None
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_fused_kernel_that_is_right_stays_inside(device: str) -> None:
+    answer = fused.trial(builtin()["torch.optim:AdamW"], device)
+    assert answer.verdict is Verdict.MEASURED and int(answer.reason.split()[0]) >= 6000
+
+
+def test_what_has_no_fused_form_is_not_tried() -> None:
+    for name in ("torch.optim:RAdam", "adamproof.optimizers:Adam", "torch.optim:Adam(foreach=True)"):
+        assert fused.trial(builtin()[name], "cpu").verdict is Verdict.NOT_APPLICABLE

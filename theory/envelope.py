@@ -11,7 +11,7 @@ import sympy as sp
 from .catalogue import claim
 from .records import Case, Holds, Identity, Step
 from .rule import Rule
-from .sources import H02
+from .sources import FOLKLORE, H02
 from .symbols import ge, gt, symbol
 
 FAMILY = "precision"
@@ -85,3 +85,16 @@ def float_envelope(rule: Rule) -> Case:
         control=Holds(ge(U * X, H / 2).xreplace(small), (), _DOMAINS),
         trial="float-envelope",
     )
+
+
+@claim("fused-kernel", family=FAMILY, source=FOLKLORE,
+       says="fused=True computes the same, only faster.",
+       statement="In float32, float16 and bfloat16 every number that the fused kernel keeps lies in the "
+                 "band of (1 + δ) and η, |δ| <= u, of the single-tensor code's operations.",
+       hypotheses="the rounding model of float-envelope; a band may reach infinity or allow NaN, and "
+                  "then says nothing.  The fused kernel itself has no formula: the runs of this version "
+                  "of torch are all that is known.",
+       repaired_by="code-is-paper")  # fmt: skip
+def fused_kernel(rule: Rule) -> Case:
+    """Tried on classes that have a fused form; the single-tensor code is the rule of the paper."""
+    return Case(trial="fused-kernel")
