@@ -2,8 +2,9 @@
 
 `trace` writes the step down, `source` says it in C, `build` compiles it once (some tenths of a second;
 the result is kept between processes), and `Kernel` calls it with the addresses of the tensors, whatever
-their number and shapes.  Every operation is rounded as torch rounds it, one after the other: half types
-are computed in float32 and rounded when they are stored, nothing is contracted to a fused multiply-add.
+their number and shapes.  Every operation is rounded as torch rounds it, one after the other: nothing is
+contracted to a fused multiply-add, so that in float64 and float32 the numbers are bit for bit those of
+the reference form.  Half types are computed in float32 and rounded when they are stored.
 """
 
 from __future__ import annotations
@@ -11,28 +12,44 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor
 
-from adamproof.optimizers.trace import Element, Hyper, Number, Trace, buffers, stand_ins
+from adamproof.optimizers.trace import (
+    Element,
+    Hyper,
+    Number,
+    Trace,
+    Untraceable,
+    buffers,
+    stand_ins,
+    varies,
+)
 
-#: Coordinates that one thread takes at a time, and below which there is one thread only.
-CHUNK: Final = 1 << 15
-#: Set to a folder, it is where compiled kernels lie.
-VARIABLE: Final = "ADAMPROOF_KERNELS"
+#: Coordinates below which a further thread costs more than it saves.
+SHARE: Final = 1 << 15
+#: Coordinates that are widened together where a type has no arithmetic of its own.
+BLOCK: Final = 256
+#: The folder of everything that is kept between processes; empty: nothing is kept.
+VARIABLE: Final = "ADAMPROOF_CACHE"
 
-Rule = Callable[[Any, Any, Any, Mapping[str, Any], Hyper], tuple[Any, Mapping[str, Any]]]
+Rule: TypeAlias = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
+#: A parameter, its gradient, its count of steps, its buffers.
+Row: TypeAlias = tuple[Tensor, ...]
 
 
 class NoCompiler(RuntimeError):
@@ -41,26 +58,29 @@ class NoCompiler(RuntimeError):
 
 @dataclass(frozen=True)
 class _Type:
-    """How a type lies in memory, and in what it is computed."""
+    """How a type lies in memory, and in what it is computed; `block`: widened before, not one by one."""
 
     stored: str
     computed: str
     load: str = "{}"
     store: str = "{}"
+    block: bool = False
 
 
 TYPES: Final[Mapping[torch.dtype, _Type]] = {
     torch.float64: _Type("double", "double"),
     torch.float32: _Type("float", "float"),
     torch.bfloat16: _Type("uint16_t", "float", "bf16({})", "to_bf16({})"),
-    torch.float16: _Type("_Float16", "float", "(float){}", "(_Float16){}"),
+    torch.float16: _Type("uint16_t", "float", block=True),
 }
 
 _HEAD = """\
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+"""
 
+_BF16 = """
 static inline float bf16(uint16_t k) {
     uint32_t bits = (uint32_t)k << 16;
     float x;
@@ -75,22 +95,79 @@ static inline uint16_t to_bf16(float x) {
 }
 """
 
+# By hand: compilers convert float16 one by one.
+_FP16 = """
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+static void widen(const uint16_t *from, float *to, int64_t n) {
+    int64_t i = 0;
+#ifdef __F16C__
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
+#endif
+    for (; i < n; i++) {
+        _Float16 x;
+        memcpy(&x, from + i, 2);
+        to[i] = (float)x;
+    }
+}
+static void narrow(const float *from, uint16_t *to, int64_t n) {
+    int64_t i = 0;
+#ifdef __F16C__
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0));
+#endif
+    for (; i < n; i++) {
+        _Float16 x = (_Float16)from[i];
+        memcpy(to + i, &x, 2);
+    }
+}
+"""
+
+# Each thread walks through its share of all the coordinates, whichever tensors they are in.
 _BODY = """
-void step(long tensors, const long *sizes, void *const *const *memory, const double *given) {{
-{numbers}
-    long total = 0;
-    for (long k = 0; k < tensors; k++) total += (sizes[k] + {chunk} - 1) / {chunk};
-    #pragma omp parallel for schedule(static) if (total > 1 && {parallel})
-    for (long piece = 0; piece < total; piece++) {{
-        long k = 0, left = piece;
-        while (left >= (sizes[k] + {chunk} - 1) / {chunk}) left -= (sizes[k++] + {chunk} - 1) / {chunk};
-        long first = left * {chunk}, last = first + {chunk} < sizes[k] ? first + {chunk} : sizes[k];
-{pointers}
-        #pragma omp simd
-        for (long i = first; i < last; i++) {{
-{lines}
+void step(int64_t tensors, const int64_t *sizes, void *const *const *memory, float *const *counts,
+          const double *given, int64_t threads) {{
+    {numbers}
+    int64_t total = 0;
+    for (int64_t k = 0; k < tensors; k++) {{
+        total += sizes[k];
+        *counts[k] += 1;
+    }}
+    if (threads > 1 + total / {share}) threads = 1 + total / {share};
+    #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t me = 0; me < threads; me++) {{
+        const int64_t begin = total * me / threads / 64 * 64;
+        const int64_t end = me + 1 < threads ? total * (me + 1) / threads / 64 * 64 : total;
+        int64_t before = 0;
+        for (int64_t k = 0; k < tensors && before < end; before += sizes[k++]) {{
+            const int64_t first = begin > before ? begin - before : 0;
+            const int64_t last = end - before < sizes[k] ? end - before : sizes[k];
+            {walk}
         }}
     }}
+}}
+"""
+
+_WALK = """
+if (first >= last) continue;
+{pointers}
+#pragma omp simd
+for (int64_t i = first; i < last; i++) {{
+    {lines}
+}}
+"""
+
+_WALK_IN_BLOCKS = """
+for (int64_t at = first; at < last; at += {block}) {{
+    const int64_t n = last - at < {block} ? last - at : {block};
+    {pointers}
+    #pragma omp simd
+    for (int64_t i = 0; i < n; i++) {{
+        {lines}
+    }}
+    {stores}
 }}
 """
 
@@ -118,39 +195,66 @@ def source(written: Trace, out: Mapping[str, Element], dtype: torch.dtype) -> st
         if e.place not in needed:
             needed[e.place] = e
             stack += [o for o in e.operands if isinstance(o, Element)]
-    lines = []
+    lines, read = [], set()
     for place, e in sorted(needed.items()):
         if e.operation == "number":
             said = f"n{e.operands[0]}"
         elif e.operation == "constant":
-            said = repr(e.operands[0])
+            said = _constant(e.operands[0])
         elif e.operation in ("x", "g", "buffer"):
-            name = e.operands[0] if e.operation == "buffer" else e.operation
-            said = kind.load.format(f"p{names.index(name)}[i]")
+            index = names.index(e.operands[0] if e.operation == "buffer" else e.operation)
+            read.add(index)
+            said = kind.load.format(f"p{index}[i]")
         else:
             said = _C[e.operation].format(*(f"v{o.place}" for o in e.operands))
-        lines.append(f"            const T v{place} = {said};")
-    lines += [
-        f"            p{names.index(n)}[i] = {kind.store.format(f'v{e.place}')};" for n, e in out.items()
-    ]
-    pointers = [
-        f"        {'const ' if n == 'g' else ''}{kind.stored} *restrict p{k} = memory[{k}][k];"
-        for k, n in enumerate(names)
-    ]
-    numbers = [f"    const T n{k} = (T)given[{k}];" for k in range(len(written.numbers))]
-    double = kind.computed == "double"
-    head = _HEAD + f"\ntypedef {kind.computed} T;\n"
-    head += f"#define SQRT {'sqrt' if double else 'sqrtf'}\n#define FABS {'fabs' if double else 'fabsf'}\n"
-    return head + _BODY.format(
-        numbers="\n".join(numbers), pointers="\n".join(pointers), lines="\n".join(lines),
-        chunk=CHUNK, parallel="1",
-    )  # fmt: skip
+        lines.append(f"const T v{place} = {said};")
+    written_to = {names.index(n): e for n, e in out.items()}
+    lines += [f"p{k}[i] = {kind.store.format(f'v{e.place}')};" for k, e in written_to.items()]
+    used = sorted(read | written_to.keys())
+    if kind.block:
+        pointers = [f"float p{k}[{BLOCK}];" for k in used]
+        pointers += [f"widen((const uint16_t *)memory[{k}][k] + at, p{k}, n);" for k in sorted(read)]
+    else:
+        pointers = [f"{kind.stored} *restrict p{k} = memory[{k}][k];" for k in used]
+    stores = [f"narrow(p{k}, (uint16_t *)memory[{k}][k] + at, n);" for k in written_to]
+    walk = _filled(_WALK_IN_BLOCKS if kind.block else _WALK, block=[str(BLOCK)], pointers=pointers,
+                   lines=lines, stores=stores).strip().split("\n")  # fmt: skip
+    numbers = [f"const T n{k} = (T)given[{k}];" for k in range(len(written.numbers))]
+    head = _HEAD + (_FP16 if kind.block else _BF16 if "bf16" in kind.load else "")
+    suffix = "" if kind.computed == "double" else "f"
+    head += f"\ntypedef {kind.computed} T;\n#define SQRT sqrt{suffix}\n#define FABS fabs{suffix}\n"
+    return head + _filled(_BODY, numbers=numbers, share=[str(SHARE)], walk=walk)
+
+
+def _filled(template: str, **parts: Sequence[str]) -> str:
+    """Return a template with its parts, each line as far to the right as its place."""
+    out = []
+    for line in template.split("\n"):
+        name = line.strip().removeprefix("{").removesuffix("}")
+        if name in parts and line.strip() == f"{{{name}}}":
+            indent = line[: len(line) - len(line.lstrip())]
+            out += [indent + part for part in parts[name]]
+        else:
+            out.append(line.format(**{n: "\n".join(part) for n, part in parts.items()}))
+    return "\n".join(out)
+
+
+def _constant(value: float) -> str:
+    if math.isnan(value):
+        return "NAN"
+    if math.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    return repr(value)
 
 
 # -- compiling -------------------------------------------------------------------------------------
 
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fPIC",
+          "-shared", "-std=gnu11")  # fmt: skip
+#: What ends a file that was written whole, after the digest of what is before.
+_END = b"adamproof kernel"
 
-@functools.cache
+
 def compiler() -> str:
     """Return the C compiler.
 
@@ -160,14 +264,15 @@ def compiler() -> str:
     for name in filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")):
         if found := shutil.which(name):
             return found
-    raise NoCompiler("there is no C compiler (cc, gcc or clang; or name one in CC)")
+    raise NoCompiler("there is no C compiler (cc, gcc or clang, or one named in CC)")
 
 
-def folder() -> Path:
-    """Return where compiled kernels lie."""
-    if chosen := os.environ.get(VARIABLE):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def folder() -> Path | None:
+    """Return where compiled kernels lie; None: nowhere."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen is not None:
+        return Path(chosen) / "kernels" if chosen else None
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "adamproof" / "kernels"
 
 
@@ -176,30 +281,65 @@ def build(text: str) -> Callable[..., None]:
     """Compile a kernel, or load it where it was compiled before.
 
     Raises:
-        NoCompiler: there is no compiler, it fails, or the result cannot be written.
+        NoCompiler: there is no compiler, it fails, or the result cannot be written or loaded.
     """
-    flags = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-ffp-contract=off", "-fPIC",
-             "-shared", "-std=gnu11")  # fmt: skip
-    about = "\0".join((text, *flags, compiler(), torch.backends.cpu.get_cpu_capability(), _chip()))
-    target = folder() / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
-    if not target.exists():
+    where = folder()
+    if where is not None:
+        about = "\0".join((text, *_FLAGS, compiler(), _chip()))
+        target = where / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
+        if _whole(target):
+            try:
+                return _loaded(target)
+            except OSError:
+                pass  # of another machine, say: made anew
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent) as there:
-                made, code = Path(there) / "k.so", Path(there) / "k.c"
-                code.write_text(text, encoding="utf-8")
-                done = subprocess.run([compiler(), *flags, str(code), "-o", str(made), "-lm"],
-                                      capture_output=True, text=True, check=False)  # fmt: skip
-                if done.returncode:
-                    raise NoCompiler(f"{compiler()} fails: {done.stderr.strip()[:300]}")
+            where.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=where) as there:
+                made = _compiled(text, Path(there))
                 made.replace(target)  # whole or not at all, whoever else compiles it
-        except OSError as error:
-            raise NoCompiler(f"a kernel cannot be written to {target.parent} ({error})") from error
+            return _loaded(target)
+        except OSError:
+            pass  # a cache that cannot be written is no reason to do without the kernel
     try:
-        step: Any = ctypes.CDLL(str(target)).step
+        with tempfile.TemporaryDirectory() as there:
+            return _loaded(_compiled(text, Path(there)))
     except OSError as error:
-        raise NoCompiler(f"the kernel {target} cannot be loaded ({error})") from error
-    step.argtypes, step.restype = [ctypes.c_long, *[ctypes.c_void_p] * 3], None
+        raise NoCompiler(f"a compiled kernel cannot be written or loaded ({error})") from error
+
+
+def _compiled(text: str, there: Path) -> Path:
+    """Compile into a folder; without threads where the compiler has no OpenMP.
+
+    Raises:
+        NoCompiler: there is no compiler, or it fails.
+    """
+    made, code = there / "kernel.so", there / "kernel.c"
+    code.write_text(text, encoding="utf-8")
+    for threads in (["-fopenmp"], []):
+        done = subprocess.run([compiler(), *_FLAGS, *threads, str(code), "-o", str(made), "-lm"],
+                              capture_output=True, text=True, errors="replace", check=False)  # fmt: skip
+        if done.returncode == 0:
+            content = made.read_bytes()
+            made.write_bytes(content + hashlib.sha256(content).digest() + _END)
+            return made
+    told = " ".join(done.stderr.split())[:300] or f"status {done.returncode}"
+    raise NoCompiler(f"the C compiler {compiler()} fails ({told})")
+
+
+def _whole(target: Path) -> bool:
+    """Whether a compiled kernel is there as it was written: half of one can end the process."""
+    try:
+        content = target.read_bytes()
+    except OSError:
+        return False
+    body, digest = content[: -32 - len(_END)], content[-32 - len(_END) : -len(_END)]
+    return content.endswith(_END) and hashlib.sha256(body).digest() == digest
+
+
+def _loaded(target: Path) -> Callable[..., None]:
+    step: Any = ctypes.CDLL(str(target)).step
+    step.argtypes = [ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64]
+    step.restype = None
     call: Callable[..., None] = step
     return call
 
@@ -222,34 +362,136 @@ class Kernel:
     """One compiled branch of a rule.
 
     Attributes:
-        names: the tensors it takes, in order: ``x``, ``g``, the buffers.
         guard: whether hyper-parameters and step are those of this branch.
         numbers: the numbers that it is given.
         call: the compiled function.
         text: its source.
     """
 
-    names: tuple[str, ...]
     guard: Callable[[Hyper, float], bool]
     numbers: Callable[[Hyper, float], Sequence[float]]
     call: Callable[..., None]
     text: str
 
-    def step(
-        self,
-        params: Sequence[Tensor],
-        grads: Sequence[Tensor],
-        state: Mapping[str, Sequence[Tensor]],
-        h: Hyper,
-        t: float,
-    ) -> None:
-        """Step all the tensors, in place; they are dense, of one type, on the CPU."""
-        lists = (params, grads, *(state[n] for n in self.names[2:]))
-        addresses = [array("Q", [a.data_ptr() for a in of]) for of in lists]
-        memory = array("Q", [a.buffer_info()[0] for a in addresses])
-        sizes = array("l", [p.numel() for p in params])
+    def step(self, rows: Sequence[Row], h: Hyper, t: float) -> None:
+        """Take step t with some tensors, in place; they are as `fitting` wants them.
+
+        Args:
+            rows: the tensors; the steps are counted on.
+            h: the hyper-parameters.
+            t: the step.
+        """
         given = array("d", self.numbers(h, t))
-        self.call(len(params), sizes.buffer_info()[0], memory.buffer_info()[0], given.buffer_info()[0])
+        params, grads, counts, *kept = zip(*rows, strict=True)
+        columns = [array("Q", [a.data_ptr() for a in of]) for of in (params, grads, *kept)]
+        counters = array("Q", [a.data_ptr() for a in counts])
+        memory = array("Q", [column.buffer_info()[0] for column in columns])
+        sizes = array("q", [p.numel() for p in params])
+        parts = (a.buffer_info()[0] for a in (sizes, memory, counters, given))
+        self.call(len(params), *parts, torch.get_num_threads())
+        # As any operation in place does: a graph that holds the old values must not be run back.
+        torch.autograd.graph.increment_version(params)
+
+
+_PLAIN: Final = {Tensor, torch.nn.Parameter}
+_dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
+
+
+def fitting(dtype: torch.dtype, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows that a kernel can step, and the others.
+
+    An address says nothing of what lies there, so everything is asked for, at every step.
+    """
+    if dtype not in TYPES:
+        return [], rows
+    if _fit(dtype, rows):
+        return rows, []
+    good = [_fit(dtype, [row]) for row in rows]
+    return (
+        [row for row, fits in zip(rows, good, strict=True) if fits],
+        [row for row, fits in zip(rows, good, strict=True) if not fits],
+    )
+
+
+def _fit(dtype: torch.dtype, rows: list[Row]) -> bool:
+    params, grads, counts, *kept = columns = list(zip(*rows, strict=True))
+    sizes = list(map(Tensor.numel, params))
+    return (
+        all(_PLAIN.issuperset(map(type, column)) and all(map(_on_cpu, column)) for column in columns)
+        and set(map(_dtype, counts)) == {torch.float32}
+        and all(count.numel() == 1 for count in counts)
+        and all(
+            all(map(Tensor.is_contiguous, column))
+            and set(map(_dtype, column)) == {dtype}
+            and list(map(Tensor.numel, column)) == sizes
+            for column in (params, grads, *kept)
+        )
+        and not any(map(Tensor.is_neg, grads))  # its sign is not in its memory yet
+    )
+
+
+def by_step(rows: Iterable[Row]) -> Iterator[tuple[float, list[Row]]]:
+    """Yield the rows that take the same step together, with the step."""
+    steps: dict[float, list[Row]] = {}
+    for row in rows:
+        steps.setdefault(row[2].item() + 1, []).append(row)
+    yield from steps.items()
+
+
+def known(value: Any) -> Any:
+    """Return a hyper-parameter as a kernel takes it: a number of any library as a float."""
+    if value is None or isinstance(value, float | int | str):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+#: The kernels of this process, the branches of a rule under one key; None: there is none.
+_kernels: dict[tuple[Any, ...], list[Kernel] | None] = {}
+_warned: list[str] = []
+
+
+def find(
+    owner: type, rule: Rule, names: tuple[str, ...], dtype: torch.dtype, h: Hyper, t: float
+) -> Kernel | None:
+    """Return the kernel of a rule, made where it was not yet; None where that cannot be.
+
+    The first time that it cannot be, one warning says why.
+
+    Args:
+        owner: the class of the rule.
+        rule: its pure function.
+        names: the buffers that are kept.
+        dtype: the type of the tensors.
+        h: the hyper-parameters.
+        t: the step.
+
+    Raises:
+        Untraceable: the rule does what a kernel has no form for.
+    """
+    fixed = [(name, value) for name, value in h.items() if not varies(value)]
+    key = (owner, dtype, names, *fixed)
+    branches = _kernels.setdefault(key, [])
+    if branches is None:
+        return None
+    for branch in branches:
+        if branch.guard(h, t):
+            return branch
+    try:
+        branches.append(made(rule, names, dtype, h, t))
+    except NoCompiler as error:
+        _kernels[key] = None
+        if not _warned:
+            _warned.append(str(error))
+            warnings.warn(
+                f"{owner.__name__}(compiled=True) steps without a kernel, more slowly: {error}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
+    return branches[-1]
 
 
 def made(rule: Rule, names: tuple[str, ...], dtype: torch.dtype, h: Hyper, t: float) -> Kernel:
@@ -270,20 +512,29 @@ def made(rule: Rule, names: tuple[str, ...], dtype: torch.dtype, h: Hyper, t: fl
     numbers, step = stand_ins(written, h, t)
     x, g = written.element("x"), written.element("g")
     descent = -g if h.get("maximize") else g
-    new, state = rule(x, descent, step, buffers(written, names), numbers)
-    out = {"x": new} | {n: _kept(state[n]) for n in names}
+    try:
+        new, state = rule(x, descent, step, buffers(written, names), numbers)
+        out = {"x": new} | {n: state[n] for n in names}
+    except NotImplementedError:
+        raise _refused("the class has no _rule") from None
+    except Untraceable as error:
+        raise _refused(str(error)) from error
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        raise _refused(f"{type(error).__name__}: {error}") from error
+    for name, value in out.items():
+        if not isinstance(value, Element):
+            raise _refused(f"it returns {type(value).__name__} for {name}, not a tensor")
     text = source(written, out, dtype)
     guards = " and ".join(f"({said}) is {outcome}" for said, outcome in written.guards) or "True"
     given = ", ".join(written.numbers)
-    made_of: dict[str, Any] = {}
+    made_of: dict[str, Any] = {"inf": math.inf, "nan": math.nan}
     exec(f"def guard(h, t): return {guards}\ndef numbers(h, t): return [{given}]", made_of)
-    return Kernel(("x", "g", *names), made_of["guard"], made_of["numbers"], build(text), text)
+    return Kernel(made_of["guard"], made_of["numbers"], build(text), text)
 
 
-def _kept(value: Any) -> Element:
-    if isinstance(value, Element):
-        return value
-    raise TypeError(f"a rule returned {type(value).__name__} for a tensor")
+def _refused(why: str) -> Untraceable:
+    return Untraceable(f"no kernel can be made of this rule, so that compiled must be False: {why}.")
 
 
-__all__ = ["TYPES", "Kernel", "NoCompiler", "Number", "build", "compiler", "made", "source"]
+__all__ = ["TYPES", "Kernel", "NoCompiler", "Number", "build", "by_step", "compiler", "find", "fitting",
+           "made", "source"]  # fmt: skip

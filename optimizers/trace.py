@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-
+from typing import Any, Final, NoReturn
 
 Hyper = Mapping[str, Any]
 
@@ -37,7 +35,7 @@ class Trace:
 
     def element(self, operation: str, *operands: Any) -> Element:
         """Return the expression, made once."""
-        key = (operation, *operands)
+        key = (operation, *(("v", o.place) if isinstance(o, Element) else o for o in operands))
         if key not in self.lines:
             self.lines[key] = Element(self, len(self.lines), operation, operands)
         return self.lines[key]
@@ -138,7 +136,9 @@ class Number:
         return self != 0.0
 
     def __float__(self) -> float:
-        raise Untraceable("the rule turns a hyper-parameter or the step into a plain number")
+        raise Untraceable("it turns a hyper-parameter or the step into a plain number")
+
+    __int__ = __index__ = __float__
 
 
 @dataclass(eq=False)
@@ -203,8 +203,6 @@ class Element:
         return self.trace.element("*", self, other)
 
     def __truediv__(self, other: Any) -> Element:
-        if isinstance(other, Number):  # one division on the host for all coordinates, as in torch
-            return self * (1.0 / other)
         other = _element(self.trace, other)
         return self if other._is(1.0) else self.trace.element("/", self, other)
 
@@ -227,6 +225,13 @@ class Element:
 
     def __neg__(self) -> Element:
         return self.trace.element("neg", self)
+
+    def _compared(self, *_: Any) -> NoReturn:
+        raise Untraceable("it branches on the value of a tensor")
+
+    __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compared
+    __float__ = __int__ = __index__ = _compared
+    __hash__ = object.__hash__
 
 
 def _element(trace: Trace, value: Any) -> Element:
@@ -254,9 +259,7 @@ def stand_ins(trace: Trace, h: Hyper, t: float) -> tuple[dict[str, Any], Number]
 
     A hyper-parameter that is 0 leaves a part of a rule out, so that it is a case of its own.
     """
-    kept = {
-        n: Number(trace, f"h[{n!r}]", float(v)) if varies(v) else v for n, v in h.items()
-    }
+    kept = {n: Number(trace, f"h[{n!r}]", float(v)) if varies(v) else v for n, v in h.items()}
     return kept, Number(trace, "t", float(t))
 
 
@@ -278,5 +281,3 @@ class _Kept(dict[str, Element]):
 
     def __missing__(self, name: str) -> Element:
         return self.zero
-
-
