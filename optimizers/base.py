@@ -12,7 +12,6 @@ drop the symbol.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from operator import itemgetter
 from typing import Any, Final, TypeAlias, overload
 
 import torch
@@ -212,25 +211,20 @@ class Base(torch.optim.Optimizer):
                 "does not see into a compiled kernel: set compiled=False to watch a step."
             )
         names = tuple(self._buffers(h))
+        states = [self.state[p] for p in params]
+        try:
+            kept = [[state[name] for state in states] for name in ("step", *names)]
+        except KeyError:
+            states = [self._state(p, h) for p in params]
+            kept = [[state[name] for state in states] for name in ("step", *names)]
         known = {name: kernel.known(h[name]) for name in self._names() if name in h}
-        kept = itemgetter("step", "step", *names)  # twice: a tuple also where there are no buffers
-        rows: dict[torch.dtype, list[tuple[Tensor, ...]]] = {}
-        for p in params:
-            try:
-                _, *tensors = kept(self.state[p])
-            except KeyError:
-                _, *tensors = kept(self._state(p, h))
-            rows.setdefault(p.dtype, []).append((p, p.grad, *tensors))  # type: ignore[arg-type]
         left: list[Tensor] = []
-        for dtype, bucket in rows.items():
-            fitting, rest = kernel.fitting(dtype, bucket)
-            left += [row[0] for row in rest]
-            for t, together in kernel.by_step(fitting):
-                found = kernel.find(type(self), self._rule, names, dtype, known, t)
-                if found is None:
-                    left += [row[0] for row in together]
-                else:
-                    found.step(together, known, t)
+        for columns, dtype, t in kernel.parts([params, [p.grad for p in params], *kept]):
+            found = dtype and kernel.find(type(self), self._rule, names, dtype, known, t)
+            if found:
+                found.step(columns, known, t)
+            else:
+                left += columns[0]
         return left
 
     def _names(self) -> Iterable[str]:

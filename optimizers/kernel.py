@@ -20,7 +20,7 @@ import sys
 import tempfile
 import warnings
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -32,7 +32,6 @@ from torch import Tensor
 from adamproof.optimizers.trace import (
     Element,
     Hyper,
-    Number,
     Trace,
     Untraceable,
     buffers,
@@ -48,8 +47,8 @@ BLOCK: Final = 256
 VARIABLE: Final = "ADAMPROOF_CACHE"
 
 Rule: TypeAlias = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
-#: A parameter, its gradient, its count of steps, its buffers.
-Row: TypeAlias = tuple[Tensor, ...]
+#: The parameters, their gradients, their counts of steps, and each kind of buffer.
+Columns: TypeAlias = list[list[Any]]
 
 
 class NoCompiler(RuntimeError):
@@ -373,22 +372,21 @@ class Kernel:
     call: Callable[..., None]
     text: str
 
-    def step(self, rows: Sequence[Row], h: Hyper, t: float) -> None:
-        """Take step t with some tensors, in place; they are as `fitting` wants them.
+    def step(self, columns: Columns, h: Hyper, t: float) -> None:
+        """Take step t with some tensors, in place, and count it; they are as `parts` wants them.
 
         Args:
-            rows: the tensors; the steps are counted on.
+            columns: the tensors.
             h: the hyper-parameters.
             t: the step.
         """
+        params, grads, counts, *kept = columns
         given = array("d", self.numbers(h, t))
-        params, grads, counts, *kept = zip(*rows, strict=True)
-        columns = [array("Q", [a.data_ptr() for a in of]) for of in (params, grads, *kept)]
-        counters = array("Q", [a.data_ptr() for a in counts])
-        memory = array("Q", [column.buffer_info()[0] for column in columns])
-        sizes = array("q", [p.numel() for p in params])
-        parts = (a.buffer_info()[0] for a in (sizes, memory, counters, given))
-        self.call(len(params), *parts, torch.get_num_threads())
+        addresses = [array("Q", [*map(Tensor.data_ptr, of)]) for of in (params, grads, *kept, counts)]
+        memory = array("Q", [a.buffer_info()[0] for a in addresses])
+        sizes = array("q", [*map(Tensor.numel, params)])
+        passed = [a.buffer_info()[0] for a in (sizes, memory, addresses[-1], given)]
+        self.call(len(params), *passed, torch.get_num_threads())
         # As any operation in place does: a graph that holds the old values must not be run back.
         torch.autograd.graph.increment_version(params)
 
@@ -397,45 +395,41 @@ _PLAIN: Final = {Tensor, torch.nn.Parameter}
 _dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 
 
-def fitting(dtype: torch.dtype, rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows that a kernel can step, and the others.
+def parts(columns: Columns) -> Iterator[tuple[Columns, torch.dtype | None, float]]:
+    """Yield the tensors that one kernel steps together, with their dtype and the step they take.
 
-    An address says nothing of what lies there, so everything is asked for, at every step.
+    The dtype is None for those that no kernel can step.  An address says nothing of what lies there,
+    so everything is asked for, at every step; the questions are put to whole columns, for speed.
     """
+    together: dict[tuple[torch.dtype | None, float], list[tuple[Any, ...]]] = {}
+    dtype = columns[0][0].dtype if columns[0] else None
+    if _fit(columns, dtype) and len(steps := set(map(Tensor.item, columns[2]))) == 1:
+        yield columns, dtype, steps.pop() + 1
+        return
+    for row in zip(*columns, strict=True):
+        fits = _fit([[a] for a in row], row[0].dtype)
+        key = (row[0].dtype, row[2].item() + 1) if fits else (None, 0.0)
+        together.setdefault(key, []).append(row)
+    for (dtype, t), rows in together.items():
+        yield [list(column) for column in zip(*rows, strict=True)], dtype, t
+
+
+def _fit(columns: Columns, dtype: torch.dtype | None) -> bool:
+    params, grads, counts, *kept = columns
     if dtype not in TYPES:
-        return [], rows
-    if _fit(dtype, rows):
-        return rows, []
-    good = [_fit(dtype, [row]) for row in rows]
-    return (
-        [row for row, fits in zip(rows, good, strict=True) if fits],
-        [row for row, fits in zip(rows, good, strict=True) if not fits],
-    )
-
-
-def _fit(dtype: torch.dtype, rows: list[Row]) -> bool:
-    params, grads, counts, *kept = columns = list(zip(*rows, strict=True))
+        return False
+    for column in columns:
+        if not (_PLAIN.issuperset(map(type, column)) and all(map(_on_cpu, column))):
+            return False
+    if set(map(_dtype, counts)) != {torch.float32} or set(map(Tensor.numel, counts)) != {1}:
+        return False
     sizes = list(map(Tensor.numel, params))
-    return (
-        all(_PLAIN.issuperset(map(type, column)) and all(map(_on_cpu, column)) for column in columns)
-        and set(map(_dtype, counts)) == {torch.float32}
-        and all(count.numel() == 1 for count in counts)
-        and all(
-            all(map(Tensor.is_contiguous, column))
-            and set(map(_dtype, column)) == {dtype}
-            and list(map(Tensor.numel, column)) == sizes
-            for column in (params, grads, *kept)
-        )
-        and not any(map(Tensor.is_neg, grads))  # its sign is not in its memory yet
-    )
-
-
-def by_step(rows: Iterable[Row]) -> Iterator[tuple[float, list[Row]]]:
-    """Yield the rows that take the same step together, with the step."""
-    steps: dict[float, list[Row]] = {}
-    for row in rows:
-        steps.setdefault(row[2].item() + 1, []).append(row)
-    yield from steps.items()
+    for column in (params, grads, *kept):
+        if set(map(_dtype, column)) != {dtype} or not all(map(Tensor.is_contiguous, column)):
+            return False
+    if any(map(Tensor.is_neg, grads)):  # the sign is not in its memory yet
+        return False
+    return all(list(map(Tensor.numel, column)) == sizes for column in (grads, *kept))
 
 
 def known(value: Any) -> Any:
@@ -451,6 +445,13 @@ def known(value: Any) -> Any:
 #: The kernels of this process, the branches of a rule under one key; None: there is none.
 _kernels: dict[tuple[Any, ...], list[Kernel] | None] = {}
 _warned: list[str] = []
+
+
+def forget() -> None:
+    """Forget the kernels of this process, and that a warning was given; files are kept."""
+    _kernels.clear()
+    _warned.clear()
+    build.cache_clear()
 
 
 def find(
@@ -536,5 +537,4 @@ def _refused(why: str) -> Untraceable:
     return Untraceable(f"no kernel can be made of this rule, so that compiled must be False: {why}.")
 
 
-__all__ = ["TYPES", "Kernel", "NoCompiler", "Number", "build", "by_step", "compiler", "find", "fitting",
-           "made", "source"]  # fmt: skip
+__all__ = ["TYPES", "Kernel", "NoCompiler", "Untraceable", "build", "find", "forget", "made", "parts"]
