@@ -442,16 +442,24 @@ def known(value: Any) -> Any:
         return value
 
 
-#: The kernels of this process, the branches of a rule under one key; None: there is none.
-_kernels: dict[tuple[Any, ...], list[Kernel] | None] = {}
-_warned: list[str] = []
+# Both in caches, not in globals: what an optimizer can reach must not change while it steps, or the
+# lifter would take it for a state.
+@functools.cache
+def _branches(*key: Any) -> list[Kernel | None]:
+    """Return the kernels of this process for a rule, its branches; None: there can be none."""
+    return []
+
+
+@functools.cache
+def _warned() -> list[str]:
+    """Return the warning that was given in this process."""
+    return []
 
 
 def forget() -> None:
     """Forget the kernels of this process, and that a warning was given; files are kept."""
-    _kernels.clear()
-    _warned.clear()
-    build.cache_clear()
+    for cache in (_branches, _warned, build):
+        cache.cache_clear()
 
 
 def find(
@@ -473,19 +481,16 @@ def find(
         Untraceable: the rule does what a kernel has no form for.
     """
     fixed = [(name, value) for name, value in h.items() if not varies(value)]
-    key = (owner, dtype, names, *fixed)
-    branches = _kernels.setdefault(key, [])
-    if branches is None:
-        return None
+    branches = _branches(owner, dtype, names, *fixed)
     for branch in branches:
-        if branch.guard(h, t):
+        if branch is None or branch.guard(h, t):
             return branch
     try:
         branches.append(made(rule, names, dtype, h, t))
     except NoCompiler as error:
-        _kernels[key] = None
-        if not _warned:
-            _warned.append(str(error))
+        branches.insert(0, None)
+        if not _warned():
+            _warned().append(str(error))
             warnings.warn(
                 f"{owner.__name__}(compiled=True) steps without a kernel, more slowly: {error}.",
                 UserWarning,
