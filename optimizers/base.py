@@ -217,20 +217,15 @@ class Base(torch.optim.Optimizer):
         except KeyError:
             states = [self._state(p, h) for p in params]
             kept = [[state[name] for state in states] for name in ("step", *names)]
-        known = {name: kernel.known(h[name]) for name in self._names() if name in h}
+        known, fixed = kernel.known(h, self.defaults)
         left: list[Tensor] = []
         for columns, dtype, t in kernel.parts([params, [p.grad for p in params], *kept]):
-            found = dtype and kernel.find(type(self), self._rule, names, dtype, known, t)
+            found = dtype and kernel.find(type(self), self._rule, names, dtype, fixed, known, t)
             if found:
                 found.step(columns, known, t)
             else:
                 left += columns[0]
         return left
-
-    def _names(self) -> Iterable[str]:
-        """The hyper-parameters, by the names that a step knows them under."""
-        for name in self.defaults:
-            yield from ("beta1", "beta2") if name == "betas" else (name,)
 
     def _state(self, p: Tensor, h: Hyper) -> State:
         """The state of `p`, with what is missing filled in.

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import warnings
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -432,10 +432,28 @@ def _fit(columns: Columns, dtype: torch.dtype | None) -> bool:
     return all(list(map(Tensor.numel, column)) == sizes for column in (grads, *kept))
 
 
-def known(value: Any) -> Any:
-    """Return a hyper-parameter as a kernel takes it: a number of any library as a float."""
-    if value is None or isinstance(value, float | int | str):
-        return value
+def known(h: Hyper, names: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return the hyper-parameters that a kernel is given, and those that decide which kernel it is.
+
+    Args:
+        h: all that the group holds; schedules and checkpoints put other things there.
+        names: the arguments of the rule.
+    """
+    kept: dict[str, Any] = {}
+    fixed: list[Any] = []
+    for name, value in h.items():
+        if name not in names and name not in ("beta1", "beta2"):
+            continue
+        if type(value) not in (float, bool, int, str):
+            value = _plain(value)
+        kept[name] = value
+        if not varies(value):
+            fixed += (name, value)
+    return kept, tuple(fixed)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of any library as a float, and other things as they are."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -463,7 +481,13 @@ def forget() -> None:
 
 
 def find(
-    owner: type, rule: Rule, names: tuple[str, ...], dtype: torch.dtype, h: Hyper, t: float
+    owner: type,
+    rule: Rule,
+    names: tuple[str, ...],
+    dtype: torch.dtype,
+    fixed: tuple[Any, ...],
+    h: Hyper,
+    t: float,
 ) -> Kernel | None:
     """Return the kernel of a rule, made where it was not yet; None where that cannot be.
 
@@ -474,14 +498,14 @@ def find(
         rule: its pure function.
         names: the buffers that are kept.
         dtype: the type of the tensors.
+        fixed: the hyper-parameters that decide, from `known`.
         h: the hyper-parameters.
         t: the step.
 
     Raises:
         Untraceable: the rule does what a kernel has no form for.
     """
-    fixed = [(name, value) for name, value in h.items() if not varies(value)]
-    branches = _branches(owner, dtype, names, *fixed)
+    branches = _branches(owner, dtype, names, fixed)
     for branch in branches:
         if branch is None or branch.guard(h, t):
             return branch

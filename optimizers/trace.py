@@ -265,7 +265,7 @@ def stand_ins(trace: Trace, h: Hyper, t: float) -> tuple[dict[str, Any], Number]
 
 def varies(value: Any) -> bool:
     """Whether a hyper-parameter is a number that a kernel takes as it comes: not an option, not 0."""
-    return isinstance(value, float | int) and not isinstance(value, bool) and value != 0
+    return isinstance(value, (float, int)) and value is not True and value != 0
 
 
 def buffers(trace: Trace, names: tuple[str, ...]) -> dict[str, Element]:

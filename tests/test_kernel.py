@@ -214,22 +214,26 @@ def test_a_decay_of_zero_does_not_look_at_the_parameter(cls: Any) -> None:
         assert p.tolist() == [float("inf")] * 20
 
 
-@pytest.mark.parametrize("zero", ["lr", "eps", "beta1", "beta2", "weight_decay", "momentum", "alpha"])
-@pytest.mark.parametrize(
-    "cls", [ours.SGD, ours.Adagrad, ours.RMSprop, ours.Adam, ours.AdamW, ours.AMSGrad]
-)
+ZEROS = [
+    (cls, name)
+    for cls in (ours.SGD, ours.Adagrad, ours.RMSprop, ours.Adam, ours.AdamW, ours.AMSGrad)
+    for group in [cls([torch.ones(1, requires_grad=True)]).param_groups[0]]
+    for name in ("lr", "eps", "weight_decay", "momentum", "alpha", "dampening", "beta1", "beta2")
+    if name in hyper_parameters(group)
+]
+
+
+@pytest.mark.parametrize(("cls", "zero"), ZEROS)
 def test_a_hyper_parameter_may_be_zero_and_become_another(cls: Any, zero: str) -> None:
     noise = torch.Generator().manual_seed(1)
     p = draw((70,), torch.float32, noise).requires_grad_()
     optimizer = cls([p], compiled=True)
     group = optimizer.param_groups[0]
     for value in (0.0, 0.5, 0.25, 0.0):
-        if zero.startswith("beta") and "betas" in group:
+        if zero.startswith("beta"):
             group["betas"] = (value, 0.5) if zero == "beta1" else (0.5, value)
-        elif zero in group:
-            group[zero] = value
         else:
-            pytest.skip("the rule has no such number")
+            group[zero] = value
         p.grad = draw((70,), torch.float32, noise)
         step_and_compare(optimizer)
 
