@@ -5,6 +5,8 @@ Imports torch only.  Table of contents:
 ===============  =============================================================
 ``base``         what every rule shares: arguments, state, closure, the lists
 ``reference``    the driver that steps tensor by tensor with a pure function
+``trace``        runs a pure function on stand-ins, and writes down what it does
+``kernel``       says that in C, compiles it, and calls it: ``compiled=True``
 ``sgd``          gradient descent, heavy ball, Nesterov
 ``adagrad``      Duchi, Hazan & Singer 2011
 ``rmsprop``      Tieleman & Hinton 2012; centered, Graves 2013; with momentum
@@ -16,7 +18,8 @@ Imports torch only.  Table of contents:
 In each file, for the rule ``Adam``:
 
 - ``adam`` is the paper, line by line, on one tensor, and touches nothing;
-- ``Adam`` is what trains a model: in place, over lists of tensors;
+- ``Adam`` is what trains a model: in place, over lists of tensors; with ``compiled=True`` in one
+  pass over memory, by a kernel that is made of ``adam``;
 - ``AdamReference`` has the arguments and the state of ``Adam`` and steps with ``adam``.
 
 >>> import torch

@@ -75,6 +75,7 @@ class Adagrad(Base):
         eps: ε, in [0, inf).  With 0, or where it rounds to 0 in the dtype of the parameter, a
             coordinate that has had only zero gradients becomes NaN.
         maximize: Climb instead of descend.
+        compiled: Step with a compiled kernel where that is possible; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -90,6 +91,7 @@ class Adagrad(Base):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -98,11 +100,24 @@ class Adagrad(Base):
             "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value,
             "maximize": maximize,
+            "compiled": compiled,
         }
         super().__init__(params, defaults)
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"sum": h["initial_accumulator_value"]}
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        return adagrad(
+            x,
+            g,
+            t,
+            state,
+            eta=h["lr"],
+            delta=h["eps"],
+            lr_decay=h["lr_decay"],
+            weight_decay=h["weight_decay"],
+        )
 
     def _update(
         self,
@@ -122,15 +137,3 @@ class Adagrad(Base):
 
 class AdagradReference(Reference, Adagrad):
     """`Adagrad`, stepped by `adagrad`."""
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        return adagrad(
-            x,
-            g,
-            t,
-            state,
-            eta=h["lr"],
-            delta=h["eps"],
-            lr_decay=h["lr_decay"],
-            weight_decay=h["weight_decay"],
-        )

@@ -109,6 +109,7 @@ class Adam(Base):
             default does in float16), a coordinate that has had only zero gradients becomes NaN.
         weight_decay: λ, in [0, inf): L2, added to the gradient.
         maximize: Climb instead of descend.
+        compiled: Step with a compiled kernel where that is possible; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -123,6 +124,7 @@ class Adam(Base):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -130,11 +132,25 @@ class Adam(Base):
             "eps": eps,
             "weight_decay": weight_decay,
             "maximize": maximize,
+            "compiled": compiled,
         }
         super().__init__(params, defaults)
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        return adam(
+            x,
+            g,
+            t,
+            state,
+            alpha=h["lr"],
+            beta1=h["beta1"],
+            beta2=h["beta2"],
+            eps=h["eps"],
+            weight_decay=h["weight_decay"],
+        )
 
     def _update(
         self,
@@ -149,16 +165,3 @@ class Adam(Base):
 
 class AdamReference(Reference, Adam):
     """`Adam`, stepped by `adam`."""
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        return adam(
-            x,
-            g,
-            t,
-            state,
-            alpha=h["lr"],
-            beta1=h["beta1"],
-            beta2=h["beta2"],
-            eps=h["eps"],
-            weight_decay=h["weight_decay"],
-        )

@@ -92,6 +92,7 @@ class AdamW(Base):
             takes that share off the weights at every step.
         decay: Whether α multiplies λ.
         maximize: Climb instead of descend; the decay stays a decay.
+        compiled: Step with a compiled kernel where that is possible; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -107,6 +108,7 @@ class AdamW(Base):
         *,
         decay: Decay = "coupled",
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -115,6 +117,7 @@ class AdamW(Base):
             "weight_decay": weight_decay,
             "decay": decay,
             "maximize": maximize,
+            "compiled": compiled,
         }
         super().__init__(params, defaults)
 
@@ -124,6 +127,20 @@ class AdamW(Base):
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        return adamw(
+            x,
+            g,
+            t,
+            state,
+            alpha=h["lr"],
+            beta1=h["beta1"],
+            beta2=h["beta2"],
+            eps=h["eps"],
+            weight_decay=h["weight_decay"],
+            decay=h["decay"],
+        )
 
     def _update(
         self,
@@ -141,17 +158,3 @@ class AdamW(Base):
 
 class AdamWReference(Reference, AdamW):
     """`AdamW`, stepped by `adamw`."""
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        return adamw(
-            x,
-            g,
-            t,
-            state,
-            alpha=h["lr"],
-            beta1=h["beta1"],
-            beta2=h["beta2"],
-            eps=h["eps"],
-            weight_decay=h["weight_decay"],
-            decay=h["decay"],
-        )

@@ -97,6 +97,7 @@ class AMSGrad(Base):
         weight_decay: λ, in [0, inf): L2, added to the gradient.
         correction: Where the bias correction stands relative to the maximum.
         maximize: Climb instead of descend.
+        compiled: Step with a compiled kernel where that is possible; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -112,6 +113,7 @@ class AMSGrad(Base):
         *,
         correction: Correction = "none",
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -120,6 +122,7 @@ class AMSGrad(Base):
             "weight_decay": weight_decay,
             "correction": correction,
             "maximize": maximize,
+            "compiled": compiled,
         }
         super().__init__(params, defaults)
 
@@ -129,6 +132,20 @@ class AMSGrad(Base):
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0, "max_exp_avg_sq": 0.0}
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        return amsgrad(
+            x,
+            g,
+            t,
+            state,
+            alpha=h["lr"],
+            beta1=h["beta1"],
+            beta2=h["beta2"],
+            eps=h["eps"],
+            weight_decay=h["weight_decay"],
+            correction=h["correction"],
+        )
 
     def _update(
         self,
@@ -159,17 +176,3 @@ class AMSGrad(Base):
 
 class AMSGradReference(Reference, AMSGrad):
     """`AMSGrad`, stepped by `amsgrad`."""
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        return amsgrad(
-            x,
-            g,
-            t,
-            state,
-            alpha=h["lr"],
-            beta1=h["beta1"],
-            beta2=h["beta2"],
-            eps=h["eps"],
-            weight_decay=h["weight_decay"],
-            correction=h["correction"],
-        )

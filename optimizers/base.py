@@ -1,8 +1,9 @@
 """What every rule shares: arguments, groups, state, the closure, and the pass over lists.
 
-A rule adds three things to `Base`: its arguments, the buffers it keeps (`_buffers`), and its
-formula (`_update`).  The formula is written with `torch._foreach_*`, in place, on lists of
-tensors of one device and dtype.
+A rule adds four things to `Base`: its arguments, the buffers it keeps (`_buffers`), and its
+formula, twice.  `_update` is written with `torch._foreach_*`, in place, on lists of tensors of one
+device and dtype.  `_rule` is the paper's function of one tensor; the reference form runs it, and a
+compiled kernel is generated from it (`kernel`).
 
 The formulas are lifted by running them: hyper-parameters may be floats that carry a symbol, and
 must reach torch through plain arithmetic and comparisons.  `float()`, `int()` and `math.*` would
@@ -15,6 +16,8 @@ from typing import Any, Final, TypeAlias, overload
 
 import torch
 from torch import Tensor
+
+from adamproof.optimizers import kernel
 
 Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 State: TypeAlias = dict[str, Tensor]
@@ -47,16 +50,42 @@ class Base(torch.optim.Optimizer):
     checkpoint of the `torch.optim` class with the same name loads; options that it lacks take
     the values given to this constructor, options unknown here (``amsgrad``) are not followed.
 
+    With ``compiled=True`` one pass over memory steps all the tensors of a group: the function that
+    the reference form runs, as a kernel in C, which a C compiler makes in some tenths of a second
+    (the result is kept between processes).  It takes dense contiguous tensors on the CPU, of
+    float64, float32, bfloat16 or float16, where half types are rounded once per step; the other
+    tensors of the group, and all of them where there is no compiler (one warning says so) or under
+    `torch.compile`, are stepped as without it.  It is a matter of speed only: a checkpoint is the
+    same with and without it, and loading one leaves it as it is.  Whoever watches a step through a
+    ``TorchDispatchMode`` would not see the kernel, so that this is refused.
+
     Differs from `torch.optim`: every argument is checked, in later groups too; no ``foreach``,
     ``fused``, ``capturable`` or ``differentiable``; complex and sparse tensors are refused.
 
     Raises:
         ValueError: An argument is NaN, infinite, or out of its range.
-        TypeError: A parameter is complex, or (in ``step``) a gradient is sparse.
+        TypeError: A parameter is complex, or (in ``step``) a gradient is sparse, or a compiled
+            step is watched.
     """
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""
+        raise NotImplementedError
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        """The function of the paper, with the hyper-parameters under the paper's names.
+
+        Args:
+            x: The parameter.
+            g: Its gradient, to descend along.
+            t: The step; the first is 1.
+            state: The buffers after step t - 1.
+            h: The hyper-parameters of the group.
+
+        Returns:
+            The parameter and the buffers after step t, as new tensors.  Nothing but the arguments
+            may decide what they are: a kernel is kept for all optimizers of the class.
+        """
         raise NotImplementedError
 
     def _update(
@@ -83,6 +112,8 @@ class Base(torch.optim.Optimizer):
         for name, high in _BELOW.items():
             if name in h and not _between(h[name], high):
                 raise ValueError(f"{name} must be a number in [0, {high}), got {h[name]!r}.")
+        if not isinstance(h.get("compiled", False), bool):
+            raise ValueError(f"compiled must be True or False, got {h['compiled']!r}.")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group, with its own values of any of the arguments.
@@ -144,7 +175,21 @@ class Base(torch.optim.Optimizer):
             self._step_group(h, params)
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over the state and the arguments of a checkpoint; ``compiled`` stays as it is.
+
+        Args:
+            state_dict: What ``state_dict()`` gave, here or in the `torch.optim` class.
+        """
+        own = [group.get("compiled") for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, compiled in zip(self.param_groups, own, strict=True):
+            if compiled is not None:
+                group["compiled"] = compiled
+
     def _step_group(self, h: Hyper, params: list[Tensor]) -> None:
+        if h.get("compiled") and not torch.compiler.is_compiling():
+            params = self._step_compiled(h, params)
         for bucket in _by_device_and_dtype(params):
             states = [self._state(p, h) for p in bucket]
             steps = [state["step"] for state in states]
@@ -157,6 +202,30 @@ class Base(torch.optim.Optimizer):
                 [step.item() for step in steps],
                 h,
             )
+
+    def _step_compiled(self, h: Hyper, params: list[Tensor]) -> list[Tensor]:
+        """Steps what a kernel can step, and returns the rest."""
+        if torch._C._len_torch_dispatch_stack():
+            raise TypeError(
+                f"{type(self).__name__}(compiled=True) cannot step under a TorchDispatchMode, which "
+                "does not see into a compiled kernel: set compiled=False to watch a step."
+            )
+        names = tuple(self._buffers(h))
+        states = [self.state[p] for p in params]
+        try:
+            kept = [[state[name] for state in states] for name in ("step", *names)]
+        except KeyError:
+            states = [self._state(p, h) for p in params]
+            kept = [[state[name] for state in states] for name in ("step", *names)]
+        known, fixed = kernel.known(h, self.defaults)
+        left: list[Tensor] = []
+        for columns, dtype, t in kernel.parts([params, [p.grad for p in params], *kept]):
+            found = dtype and kernel.find(type(self), self._rule, names, dtype, fixed, known, t)
+            if found:
+                found.step(columns, known, t)
+            else:
+                left += columns[0]
+        return left
 
     def _state(self, p: Tensor, h: Hyper) -> State:
         """The state of `p`, with what is missing filled in.

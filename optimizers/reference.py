@@ -6,36 +6,19 @@ what a reader holds against the paper.
 
 from torch import Tensor
 
-from adamproof.optimizers.base import Base, Hyper, State
+from adamproof.optimizers.base import Base, Hyper
 
 
 class Reference(Base):
     """Steps with a pure function of one tensor.
 
-    Used in front of the class whose arguments it takes::
+    Used in front of the class whose arguments and whose `_rule` it takes::
 
-        class AdamReference(Reference, Adam):
-            def _rule(self, x, g, t, state, h):
-                return adam(x, g, t, state, alpha=h["lr"], ...)
+        class AdamReference(Reference, Adam): ...
 
     The arguments, their checks and the names in the state are those of ``Adam``; the loop and
-    the formula are not.
+    the formula are not.  ``compiled`` is not followed: it never compiles.
     """
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        """The function of the paper, with the hyper-parameters under the paper's names.
-
-        Args:
-            x: The parameter.
-            g: Its gradient, to descend along.
-            t: The step; the first is 1.
-            state: The buffers after step t - 1.
-            h: The hyper-parameters of the group.
-
-        Returns:
-            The parameter and the buffers after step t, as new tensors.
-        """
-        raise NotImplementedError
 
     def _step_group(self, h: Hyper, params: list[Tensor]) -> None:
         for p in params:

@@ -92,6 +92,7 @@ class RMSprop(Base):
         momentum: μ, in [0, 1).
         centered: Divide by an estimate of the standard deviation.
         maximize: Climb instead of descend.
+        compiled: Step with a compiled kernel where that is possible; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -108,6 +109,7 @@ class RMSprop(Base):
         centered: bool = False,
         *,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -117,6 +119,7 @@ class RMSprop(Base):
             "momentum": momentum,
             "centered": centered,
             "maximize": maximize,
+            "compiled": compiled,
         }
         super().__init__(params, defaults)
 
@@ -124,6 +127,20 @@ class RMSprop(Base):
         centered = {"grad_avg": 0.0} if h["centered"] else {}
         momentum = {"momentum_buffer": 0.0} if h["momentum"] != 0 else {}
         return {"square_avg": 0.0} | centered | momentum
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        return rmsprop(
+            x,
+            g,
+            t,
+            state,
+            alpha=h["lr"],
+            rho=h["alpha"],
+            eps=h["eps"],
+            mu=h["momentum"],
+            weight_decay=h["weight_decay"],
+            centered=h["centered"],
+        )
 
     def _update(
         self,
@@ -161,17 +178,3 @@ class RMSpropReference(Reference, RMSprop):
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {**super()._buffers(h), "momentum_buffer": 0.0}
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        return rmsprop(
-            x,
-            g,
-            t,
-            state,
-            alpha=h["lr"],
-            rho=h["alpha"],
-            eps=h["eps"],
-            mu=h["momentum"],
-            weight_decay=h["weight_decay"],
-            centered=h["centered"],
-        )

@@ -77,6 +77,7 @@ class SGD(Base):
         weight_decay: λ, in [0, inf): L2, added to the gradient.
         nesterov: Look ahead; needs ``momentum`` > 0 and ``dampening`` 0, as in torch.
         maximize: Climb instead of descend.
+        compiled: Step with a compiled kernel where that is possible; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range, or ``nesterov`` lacks what it needs.
@@ -92,6 +93,7 @@ class SGD(Base):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        compiled: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -100,6 +102,7 @@ class SGD(Base):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "compiled": compiled,
         }
         super().__init__(params, defaults)
 
@@ -113,6 +116,19 @@ class SGD(Base):
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"momentum_buffer": 0.0} if h["momentum"] != 0 else {}
+
+    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
+        return sgd(
+            x,
+            g,
+            t,
+            state,
+            alpha=h["lr"],
+            mu=h["momentum"],
+            dampening=h["dampening"],
+            weight_decay=h["weight_decay"],
+            nesterov=h["nesterov"],
+        )
 
     def _update(
         self,
@@ -140,16 +156,3 @@ class SGDReference(Reference, SGD):
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"momentum_buffer": 0.0}
-
-    def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
-        return sgd(
-            x,
-            g,
-            t,
-            state,
-            alpha=h["lr"],
-            mu=h["momentum"],
-            dampening=h["dampening"],
-            weight_decay=h["weight_decay"],
-            nesterov=h["nesterov"],
-        )

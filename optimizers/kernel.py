@@ -1,0 +1,569 @@
+"""One pass over memory: a rule's own step as a kernel in C for all the tensors of a group at once.
+
+`trace` writes the step down, `source` says it in C, `build` compiles it once (some tenths of a second;
+the result is kept between processes), and `Kernel` calls it with the addresses of the tensors, whatever
+their number and shapes.  Every operation is rounded as torch rounds it, one after the other: nothing is
+contracted to a fused multiply-add, so that in float64 and float32 the numbers are bit for bit those of
+the reference form.  Half types are computed in float32 and rounded when they are stored.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from array import array
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import Tensor
+
+from adamproof.optimizers.trace import (
+    Element,
+    Hyper,
+    Trace,
+    Untraceable,
+    buffers,
+    stand_ins,
+    varies,
+)
+
+#: Coordinates below which a further thread costs more than it saves.
+SHARE: Final = 1 << 15
+#: Coordinates that are widened together where a type has no arithmetic of its own.
+BLOCK: Final = 256
+#: The folder of everything that is kept between processes; empty: nothing is kept.
+VARIABLE: Final = "ADAMPROOF_CACHE"
+
+Rule: TypeAlias = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
+#: The parameters, their gradients, their counts of steps, and each kind of buffer.
+Columns: TypeAlias = list[list[Any]]
+
+
+class NoCompiler(RuntimeError):
+    """There is no C compiler, or it fails; the message says which."""
+
+
+@dataclass(frozen=True)
+class _Type:
+    """How a type lies in memory, and in what it is computed; `block`: widened before, not one by one."""
+
+    stored: str
+    computed: str
+    load: str = "{}"
+    store: str = "{}"
+    block: bool = False
+
+
+TYPES: Final[Mapping[torch.dtype, _Type]] = {
+    torch.float64: _Type("double", "double"),
+    torch.float32: _Type("float", "float"),
+    torch.bfloat16: _Type("uint16_t", "float", "bf16({})", "to_bf16({})"),
+    torch.float16: _Type("uint16_t", "float", block=True),
+}
+
+_HEAD = """\
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+"""
+
+_BF16 = """
+static inline float bf16(uint16_t k) {
+    uint32_t bits = (uint32_t)k << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+static inline uint16_t to_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    uint32_t even = bits + 0x7fff + ((bits >> 16) & 1);
+    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (uint16_t)(even >> 16);
+}
+"""
+
+# By hand: compilers convert float16 one by one.
+_FP16 = """
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+static void widen(const uint16_t *from, float *to, int64_t n) {
+    int64_t i = 0;
+#ifdef __F16C__
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
+#endif
+    for (; i < n; i++) {
+        _Float16 x;
+        memcpy(&x, from + i, 2);
+        to[i] = (float)x;
+    }
+}
+static void narrow(const float *from, uint16_t *to, int64_t n) {
+    int64_t i = 0;
+#ifdef __F16C__
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0));
+#endif
+    for (; i < n; i++) {
+        _Float16 x = (_Float16)from[i];
+        memcpy(to + i, &x, 2);
+    }
+}
+"""
+
+# Each thread walks through its share of all the coordinates, whichever tensors they are in.
+_BODY = """
+void step(int64_t tensors, const int64_t *sizes, void *const *const *memory, float *const *counts,
+          const double *given, int64_t threads) {{
+    {numbers}
+    int64_t total = 0;
+    for (int64_t k = 0; k < tensors; k++) {{
+        total += sizes[k];
+        *counts[k] += 1;
+    }}
+    if (threads > 1 + total / {share}) threads = 1 + total / {share};
+    #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t me = 0; me < threads; me++) {{
+        const int64_t begin = total * me / threads / 64 * 64;
+        const int64_t end = me + 1 < threads ? total * (me + 1) / threads / 64 * 64 : total;
+        int64_t before = 0;
+        for (int64_t k = 0; k < tensors && before < end; before += sizes[k++]) {{
+            const int64_t first = begin > before ? begin - before : 0;
+            const int64_t last = end - before < sizes[k] ? end - before : sizes[k];
+            {walk}
+        }}
+    }}
+}}
+"""
+
+_WALK = """
+if (first >= last) continue;
+{pointers}
+#pragma omp simd
+for (int64_t i = first; i < last; i++) {{
+    {lines}
+}}
+"""
+
+_WALK_IN_BLOCKS = """
+for (int64_t at = first; at < last; at += {block}) {{
+    const int64_t n = last - at < {block} ? last - at : {block};
+    {pointers}
+    #pragma omp simd
+    for (int64_t i = 0; i < n; i++) {{
+        {lines}
+    }}
+    {stores}
+}}
+"""
+
+_C = {
+    "+": "{} + {}", "-": "{} - {}", "*": "{} * {}", "/": "{} / {}", "neg": "-{}",
+    "sqrt": "SQRT({})", "abs": "FABS({})", "sign": "(T)(({0} > 0) - ({0} < 0))",
+    "max": "({0} > {1} || {0} != {0} ? {0} : {1})", "min": "({0} < {1} || {0} != {0} ? {0} : {1})",
+}  # fmt: skip
+
+
+def source(written: Trace, out: Mapping[str, Element], dtype: torch.dtype) -> str:
+    """Return the step in C.
+
+    Args:
+        written: what was written down.
+        out: the new value of each tensor that changes, the parameter's under ``x``.
+        dtype: the type of all of them.
+    """
+    kind = TYPES[dtype]
+    names = ["x", "g", *(n for n in out if n != "x")]
+    needed: dict[int, Element] = {}
+    stack = list(out.values())
+    while stack:
+        e = stack.pop()
+        if e.place not in needed:
+            needed[e.place] = e
+            stack += [o for o in e.operands if isinstance(o, Element)]
+    lines, read = [], set()
+    for place, e in sorted(needed.items()):
+        if e.operation == "number":
+            said = f"n{e.operands[0]}"
+        elif e.operation == "constant":
+            said = _constant(e.operands[0])
+        elif e.operation in ("x", "g", "buffer"):
+            index = names.index(e.operands[0] if e.operation == "buffer" else e.operation)
+            read.add(index)
+            said = kind.load.format(f"p{index}[i]")
+        else:
+            said = _C[e.operation].format(*(f"v{o.place}" for o in e.operands))
+        lines.append(f"const T v{place} = {said};")
+    written_to = {names.index(n): e for n, e in out.items()}
+    lines += [f"p{k}[i] = {kind.store.format(f'v{e.place}')};" for k, e in written_to.items()]
+    used = sorted(read | written_to.keys())
+    if kind.block:
+        pointers = [f"float p{k}[{BLOCK}];" for k in used]
+        pointers += [f"widen((const uint16_t *)memory[{k}][k] + at, p{k}, n);" for k in sorted(read)]
+    else:
+        pointers = [f"{kind.stored} *restrict p{k} = memory[{k}][k];" for k in used]
+    stores = [f"narrow(p{k}, (uint16_t *)memory[{k}][k] + at, n);" for k in written_to]
+    walk = _filled(_WALK_IN_BLOCKS if kind.block else _WALK, block=[str(BLOCK)], pointers=pointers,
+                   lines=lines, stores=stores).strip().split("\n")  # fmt: skip
+    numbers = [f"const T n{k} = (T)given[{k}];" for k in range(len(written.numbers))]
+    head = _HEAD + (_FP16 if kind.block else _BF16 if "bf16" in kind.load else "")
+    suffix = "" if kind.computed == "double" else "f"
+    head += f"\ntypedef {kind.computed} T;\n#define SQRT sqrt{suffix}\n#define FABS fabs{suffix}\n"
+    return head + _filled(_BODY, numbers=numbers, share=[str(SHARE)], walk=walk)
+
+
+def _filled(template: str, **parts: Sequence[str]) -> str:
+    """Return a template with its parts, each line as far to the right as its place."""
+    out = []
+    for line in template.split("\n"):
+        name = line.strip().removeprefix("{").removesuffix("}")
+        if name in parts and line.strip() == f"{{{name}}}":
+            indent = line[: len(line) - len(line.lstrip())]
+            out += [indent + part for part in parts[name]]
+        else:
+            out.append(line.format(**{n: "\n".join(part) for n, part in parts.items()}))
+    return "\n".join(out)
+
+
+def _constant(value: float) -> str:
+    if math.isnan(value):
+        return "NAN"
+    if math.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    return repr(value)
+
+
+# -- compiling -------------------------------------------------------------------------------------
+
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fPIC",
+          "-shared", "-std=gnu11")  # fmt: skip
+#: What ends a file that was written whole, after the digest of what is before.
+_END = b"adamproof kernel"
+
+
+def compiler() -> str:
+    """Return the C compiler.
+
+    Raises:
+        NoCompiler: there is none.
+    """
+    for name in filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")):
+        if found := shutil.which(name):
+            return found
+    raise NoCompiler("there is no C compiler (cc, gcc or clang, or one named in CC)")
+
+
+def folder() -> Path | None:
+    """Return where compiled kernels lie; None: nowhere."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen is not None:
+        return Path(chosen) / "kernels" if chosen else None
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "adamproof" / "kernels"
+
+
+@functools.cache
+def build(text: str) -> Callable[..., None]:
+    """Compile a kernel, or load it where it was compiled before.
+
+    Raises:
+        NoCompiler: there is no compiler, it fails, or the result cannot be written or loaded.
+    """
+    where = folder()
+    if where is not None:
+        about = "\0".join((text, *_FLAGS, compiler(), _chip()))
+        target = where / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
+        if _whole(target):
+            try:
+                return _loaded(target)
+            except OSError:
+                pass  # of another machine, say: made anew
+        try:
+            where.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=where) as there:
+                made = _compiled(text, Path(there))
+                made.replace(target)  # whole or not at all, whoever else compiles it
+            return _loaded(target)
+        except OSError:
+            pass  # a cache that cannot be written is no reason to do without the kernel
+    try:
+        with tempfile.TemporaryDirectory() as there:
+            return _loaded(_compiled(text, Path(there)))
+    except OSError as error:
+        raise NoCompiler(f"a compiled kernel cannot be written or loaded ({error})") from error
+
+
+def _compiled(text: str, there: Path) -> Path:
+    """Compile into a folder; without threads where the compiler has no OpenMP.
+
+    Raises:
+        NoCompiler: there is no compiler, or it fails.
+    """
+    made, code = there / "kernel.so", there / "kernel.c"
+    code.write_text(text, encoding="utf-8")
+    for threads in (["-fopenmp"], []):
+        done = subprocess.run([compiler(), *_FLAGS, *threads, str(code), "-o", str(made), "-lm"],
+                              capture_output=True, text=True, errors="replace", check=False)  # fmt: skip
+        if done.returncode == 0:
+            content = made.read_bytes()
+            made.write_bytes(content + hashlib.sha256(content).digest() + _END)
+            return made
+    told = " ".join(done.stderr.split())[:300] or f"status {done.returncode}"
+    raise NoCompiler(f"the C compiler {compiler()} fails ({told})")
+
+
+def _whole(target: Path) -> bool:
+    """Whether a compiled kernel is there as it was written: half of one can end the process."""
+    try:
+        content = target.read_bytes()
+    except OSError:
+        return False
+    body, digest = content[: -32 - len(_END)], content[-32 - len(_END) : -len(_END)]
+    return content.endswith(_END) and hashlib.sha256(body).digest() == digest
+
+
+def _loaded(target: Path) -> Callable[..., None]:
+    step: Any = ctypes.CDLL(str(target)).step
+    step.argtypes = [ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64]
+    step.restype = None
+    call: Callable[..., None] = step
+    return call
+
+
+@functools.cache
+def _chip() -> str:
+    """Return what -march=native depends on, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return sys.platform
+    return "".join(sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))}))
+
+
+# -- calling ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One compiled branch of a rule.
+
+    Attributes:
+        guard: whether hyper-parameters and step are those of this branch.
+        numbers: the numbers that it is given.
+        call: the compiled function.
+        text: its source.
+    """
+
+    guard: Callable[[Hyper, float], bool]
+    numbers: Callable[[Hyper, float], Sequence[float]]
+    call: Callable[..., None]
+    text: str
+
+    def step(self, columns: Columns, h: Hyper, t: float) -> None:
+        """Take step t with some tensors, in place, and count it; they are as `parts` wants them.
+
+        Args:
+            columns: the tensors.
+            h: the hyper-parameters.
+            t: the step.
+        """
+        params, grads, counts, *kept = columns
+        given = array("d", self.numbers(h, t))
+        addresses = [array("Q", [*map(Tensor.data_ptr, of)]) for of in (params, grads, *kept, counts)]
+        memory = array("Q", [a.buffer_info()[0] for a in addresses])
+        sizes = array("q", [*map(Tensor.numel, params)])
+        passed = [a.buffer_info()[0] for a in (sizes, memory, addresses[-1], given)]
+        self.call(len(params), *passed, torch.get_num_threads())
+        # As any operation in place does: a graph that holds the old values must not be run back.
+        torch.autograd.graph.increment_version(params)
+
+
+_PLAIN: Final = {Tensor, torch.nn.Parameter}
+_dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
+
+
+def parts(columns: Columns) -> Iterator[tuple[Columns, torch.dtype | None, float]]:
+    """Yield the tensors that one kernel steps together, with their dtype and the step they take.
+
+    The dtype is None for those that no kernel can step.  An address says nothing of what lies there,
+    so everything is asked for, at every step; the questions are put to whole columns, for speed.
+    """
+    together: dict[tuple[torch.dtype | None, float], list[tuple[Any, ...]]] = {}
+    dtype = columns[0][0].dtype if columns[0] else None
+    if _fit(columns, dtype) and len(steps := set(map(Tensor.item, columns[2]))) == 1:
+        yield columns, dtype, steps.pop() + 1
+        return
+    for row in zip(*columns, strict=True):
+        fits = _fit([[a] for a in row], row[0].dtype)
+        key = (row[0].dtype, row[2].item() + 1) if fits else (None, 0.0)
+        together.setdefault(key, []).append(row)
+    for (dtype, t), rows in together.items():
+        yield [list(column) for column in zip(*rows, strict=True)], dtype, t
+
+
+def _fit(columns: Columns, dtype: torch.dtype | None) -> bool:
+    params, grads, counts, *kept = columns
+    if dtype not in TYPES:
+        return False
+    for column in columns:
+        if not (_PLAIN.issuperset(map(type, column)) and all(map(_on_cpu, column))):
+            return False
+    if set(map(_dtype, counts)) != {torch.float32} or set(map(Tensor.numel, counts)) != {1}:
+        return False
+    sizes = list(map(Tensor.numel, params))
+    for column in (params, grads, *kept):
+        if set(map(_dtype, column)) != {dtype} or not all(map(Tensor.is_contiguous, column)):
+            return False
+    if any(map(Tensor.is_neg, grads)):  # the sign is not in its memory yet
+        return False
+    return all(list(map(Tensor.numel, column)) == sizes for column in (grads, *kept))
+
+
+def known(h: Hyper, names: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return the hyper-parameters that a kernel is given, and those that decide which kernel it is.
+
+    Args:
+        h: all that the group holds; schedules and checkpoints put other things there.
+        names: the arguments of the rule.
+    """
+    kept: dict[str, Any] = {}
+    fixed: list[Any] = []
+    for name, value in h.items():
+        if name not in names and name not in ("beta1", "beta2"):
+            continue
+        if type(value) not in (float, bool, int, str):
+            value = _plain(value)
+        kept[name] = value
+        if not varies(value):
+            fixed += (name, value)
+    return kept, tuple(fixed)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of any library as a float, and other things as they are."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+# Both in caches, not in globals: what an optimizer can reach must not change while it steps, or the
+# lifter would take it for a state.
+@functools.cache
+def _branches(*key: Any) -> list[Kernel | None]:
+    """Return the kernels of this process for a rule, its branches; None: there can be none."""
+    return []
+
+
+@functools.cache
+def _warned() -> list[str]:
+    """Return the warning that was given in this process."""
+    return []
+
+
+def forget() -> None:
+    """Forget the kernels of this process, and that a warning was given; files are kept."""
+    for cache in (_branches, _warned, build):
+        cache.cache_clear()
+
+
+def find(
+    owner: type,
+    rule: Rule,
+    names: tuple[str, ...],
+    dtype: torch.dtype,
+    fixed: tuple[Any, ...],
+    h: Hyper,
+    t: float,
+) -> Kernel | None:
+    """Return the kernel of a rule, made where it was not yet; None where that cannot be.
+
+    The first time that it cannot be, one warning says why.
+
+    Args:
+        owner: the class of the rule.
+        rule: its pure function.
+        names: the buffers that are kept.
+        dtype: the type of the tensors.
+        fixed: the hyper-parameters that decide, from `known`.
+        h: the hyper-parameters.
+        t: the step.
+
+    Raises:
+        Untraceable: the rule does what a kernel has no form for.
+    """
+    branches = _branches(owner, dtype, names, fixed)
+    for branch in branches:
+        if branch is None or branch.guard(h, t):
+            return branch
+    try:
+        branches.append(made(rule, names, dtype, h, t))
+    except NoCompiler as error:
+        branches.insert(0, None)
+        if not _warned():
+            _warned().append(str(error))
+            warnings.warn(
+                f"{owner.__name__}(compiled=True) steps without a kernel, more slowly: {error}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
+    return branches[-1]
+
+
+def made(rule: Rule, names: tuple[str, ...], dtype: torch.dtype, h: Hyper, t: float) -> Kernel:
+    """Write a rule down at these hyper-parameters and this step, and compile it.
+
+    Args:
+        rule: the pure function of one tensor: (x, g, t, state, h) to the new x and state.
+        names: the buffers that are kept.
+        dtype: the type of the tensors.
+        h: the hyper-parameters; ``maximize`` turns the gradient round.
+        t: the step.
+
+    Raises:
+        NoCompiler: it cannot be compiled.
+        Untraceable: the rule does what a kernel has no form for.
+    """
+    written = Trace()
+    numbers, step = stand_ins(written, h, t)
+    x, g = written.element("x"), written.element("g")
+    descent = -g if h.get("maximize") else g
+    try:
+        new, state = rule(x, descent, step, buffers(written, names), numbers)
+        out = {"x": new} | {n: state[n] for n in names}
+    except NotImplementedError:
+        raise _refused("the class has no _rule") from None
+    except Untraceable as error:
+        raise _refused(str(error)) from error
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        raise _refused(f"{type(error).__name__}: {error}") from error
+    for name, value in out.items():
+        if not isinstance(value, Element):
+            raise _refused(f"it returns {type(value).__name__} for {name}, not a tensor")
+    text = source(written, out, dtype)
+    guards = " and ".join(f"({said}) is {outcome}" for said, outcome in written.guards) or "True"
+    given = ", ".join(written.numbers)
+    made_of: dict[str, Any] = {"inf": math.inf, "nan": math.nan}
+    exec(f"def guard(h, t): return {guards}\ndef numbers(h, t): return [{given}]", made_of)
+    return Kernel(made_of["guard"], made_of["numbers"], build(text), text)
+
+
+def _refused(why: str) -> Untraceable:
+    return Untraceable(f"no kernel can be made of this rule, so that compiled must be False: {why}.")
+
+
+__all__ = ["TYPES", "Kernel", "NoCompiler", "Untraceable", "build", "find", "forget", "made", "parts"]

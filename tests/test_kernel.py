@@ -1,0 +1,596 @@
+"""The compiled form is the reference form, bit for bit, and behaves like the shipped one."""
+
+import copy
+import io
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from adamproof import optimizers as ours
+from adamproof.optimizers import kernel
+from adamproof.optimizers.base import Base, hyper_parameters
+from adamproof.proofs_check.build import Recipe
+from adamproof.proofs_check.lift import lift
+from adamproof.proofs_check.subjects import builtin
+from adamproof.proofs_check.symbolic import LiftError
+
+pytestmark = pytest.mark.skipif(
+    not any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))),
+    reason="there is no C compiler",
+)
+
+#: Every shipped class with every named combination of its options.
+VARIANTS: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    name.partition(":")[2]: (subject.recipe.cls, subject.recipe.options)
+    for name, subject in builtin().items()
+    if subject.kind == "ours" and subject.recipe is not None and "Reference" not in name
+}
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+each_variant = pytest.mark.parametrize("name", VARIANTS)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+#: Around a vector, around a block, and past what one thread takes for itself.
+SIZES = [(), (0,), (1,), (3, 5), (63,), (64,), (255,), (257,), (2, 0, 3), (3 * kernel.SHARE + 5,)]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Each test meets a process that has not warned yet; the files are kept between tests."""
+    kernel.forget()
+    yield
+    kernel.forget()
+
+
+class Rounded(TorchFunctionMode):
+    """torch with roots rounded to nearest, as C rounds them; its own may be off by one unit."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.sqrt:
+            with np.errstate(all="ignore"):
+                return torch.from_numpy(np.asarray(np.sqrt(args[0].detach().numpy())))
+        return func(*args, **(kwargs or {}))
+
+
+def compiled_kernels() -> int:
+    return kernel.build.cache_info().currsize
+
+
+def reference_of(cls: Any) -> Any:
+    return getattr(ours, f"{cls.__name__}Reference")
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """What a kernel computes in."""
+    return tensor.detach().to(torch.float64 if tensor.dtype is torch.float64 else torch.float32).clone()
+
+
+def expected(optimizer: torch.optim.Optimizer) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Parameters and states after a step of the reference form, from where an optimizer is.
+
+    The step is computed in float32 where the parameters are of a half type, and rounded once.
+    """
+    params, states = [], []
+    for group in optimizer.param_groups:
+        options = {k: v for k, v in group.items() if k in optimizer.defaults}  # schedules add to it
+        for p in group["params"]:
+            if p.grad is None:
+                params.append(p.detach().clone())
+                states.append(dict(optimizer.state.get(p, {})))
+                continue
+            twin = widened(p).requires_grad_()
+            twin.grad = widened(p.grad)
+            other = reference_of(type(optimizer))([twin], **options)
+            other.state[twin] = {n: v.clone() if n == "step" else widened(v)
+                                 for n, v in optimizer.state.get(p, {}).items()}  # fmt: skip
+            with Rounded():
+                other.step()
+            params.append(twin.detach().to(p.dtype))
+            states.append({n: v.to(p.dtype) if n != "step" else v
+                           for n, v in other.state[twin].items()})  # fmt: skip
+    return params, states
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Bit for bit, but for the sign of zero and what a NaN says."""
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a.isnan(), b.isnan()) and bool(
+        torch.equal(a.nan_to_num(0.0, float("inf"), -float("inf")),
+                    b.nan_to_num(0.0, float("inf"), -float("inf")))
+    )  # fmt: skip
+
+
+def step_and_compare(optimizer: Any) -> None:
+    """A compiled step is the reference's, and leaves the gradients alone."""
+    groups = [(p, group) for group in optimizer.param_groups for p in group["params"]]
+    grads = [None if p.grad is None else p.grad.clone() for p, _ in groups]
+    wanted, states = expected(optimizer)
+    optimizer.step()
+    for (p, group), grad, x, state in zip(groups, grads, wanted, states, strict=True):
+        assert same(p.detach(), x)
+        assert p.grad is grad is None or same(p.grad, grad)
+        if grad is not None:
+            for name in ("step", *optimizer._buffers(hyper_parameters(group))):
+                assert same(optimizer.state[p][name], state[name])
+
+
+def draw(shape: tuple[int, ...], dtype: torch.dtype, noise: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=noise, dtype=torch.float64).to(dtype)
+
+
+# -- the numbers -----------------------------------------------------------------------------------
+
+
+@each_variant
+@each_dtype
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
+@given(
+    shapes=st.lists(st.sampled_from(SIZES), min_size=1, max_size=5),
+    seed=st.integers(0, 2**31),
+    maximize=st.booleans(),
+    threads=st.sampled_from([1, 2, 3]),
+)
+def test_compiled_is_reference_bit_for_bit(
+    name: str,
+    dtype: torch.dtype,
+    shapes: list[tuple[int, ...]],
+    seed: int,
+    maximize: bool,
+    threads: int,
+) -> None:
+    """No tolerance: C and torch round every operation to nearest, in the same order."""
+    cls, options = VARIANTS[name]
+    noise = torch.Generator().manual_seed(seed)
+    params = [draw(shape, dtype, noise).requires_grad_() for shape in shapes]
+    half = len(params) // 2
+    groups = [{"params": params[:half], "lr": 0.25}, {"params": params[half:]}]
+    optimizer = cls(groups[not half :], maximize=maximize, compiled=True, **options)
+    torch.set_num_threads(threads)
+    for step in range(4):
+        for i, p in enumerate(params):
+            # the second parameter comes later, the third skips a step
+            missing = (i == 1 and step < 2) or (i == 2 and step == 1)
+            p.grad = None if missing else draw(p.shape, dtype, noise) * 10.0 ** (seed % 5 - 2)
+        step_and_compare(optimizer)
+
+
+@each_variant
+@each_dtype
+def test_compiled_follows_float64(name: str, dtype: torch.dtype) -> None:
+    """10 steps of size lr = 0.01 on numbers up to 1: the bound of the foreach form."""
+    cls, options = VARIANTS[name]
+    outcome = []
+    for kind, make in ((dtype, cls), (torch.float64, reference_of(cls))):
+        p = torch.linspace(-1, 1, 700).to(dtype).to(kind).requires_grad_()
+        numbers = {"eps": 1e-3} if cls is not ours.SGD else {}
+        optimizer = make([p], lr=0.01, compiled=True, **numbers, **options)
+        for step in range(10):
+            p.grad = torch.cos(torch.arange(700.0) + step).to(dtype).to(kind)
+            optimizer.step()
+        outcome.append(p.detach().double())
+    assert (outcome[0] - outcome[1]).abs().max().item() <= 16 * torch.finfo(dtype).eps
+
+
+@each_variant
+@each_dtype
+def test_infinities_and_nan_propagate(name: str, dtype: torch.dtype) -> None:
+    cls, options = VARIANTS[name]
+    big = torch.finfo(dtype).max
+    numbers = [float("nan"), float("inf"), -float("inf"), big, -big, 0.0, -0.0, 1.0,
+               torch.finfo(dtype).tiny, torch.finfo(dtype).smallest_normal / 4]  # fmt: skip
+    p = torch.ones(len(numbers) ** 2, dtype=dtype, requires_grad=True)
+    optimizer = cls([p], compiled=True, **options)
+    p.grad = torch.tensor(numbers, dtype=dtype).repeat(len(numbers))
+    step_and_compare(optimizer)
+    assert p.isnan()[0]
+    assert not p.isnan().all()
+    with torch.no_grad():  # 0 times an infinite parameter is NaN in the reference form only
+        p[~p.isfinite()] = 1.0
+    p.grad = torch.tensor(numbers, dtype=dtype).repeat_interleave(len(numbers))
+    step_and_compare(optimizer)
+
+
+@pytest.mark.parametrize("cls", [ours.SGD, ours.Adagrad, ours.RMSprop, ours.Adam, ours.AMSGrad])
+def test_a_decay_of_zero_does_not_look_at_the_parameter(cls: Any) -> None:
+    """As in the foreach form and in torch."""
+    for compiled in (False, True):
+        p = torch.full((20,), float("inf"), requires_grad=True)
+        p.grad = torch.ones(20)
+        cls([p], compiled=compiled).step()
+        assert p.tolist() == [float("inf")] * 20
+
+
+ZEROS = [
+    (cls, name)
+    for cls in (ours.SGD, ours.Adagrad, ours.RMSprop, ours.Adam, ours.AdamW, ours.AMSGrad)
+    for group in [cls([torch.ones(1, requires_grad=True)]).param_groups[0]]
+    for name in ("lr", "eps", "weight_decay", "momentum", "alpha", "dampening", "beta1", "beta2")
+    if name in hyper_parameters(group)
+]
+
+
+@pytest.mark.parametrize(("cls", "zero"), ZEROS)
+def test_a_hyper_parameter_may_be_zero_and_become_another(cls: Any, zero: str) -> None:
+    noise = torch.Generator().manual_seed(1)
+    p = draw((70,), torch.float32, noise).requires_grad_()
+    optimizer = cls([p], compiled=True)
+    group = optimizer.param_groups[0]
+    for value in (0.0, 0.5, 0.25, 0.0):
+        if zero.startswith("beta"):
+            group["betas"] = (value, 0.5) if zero == "beta1" else (0.5, value)
+        else:
+            group[zero] = value
+        p.grad = draw((70,), torch.float32, noise)
+        step_and_compare(optimizer)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.25), np.float64(0.25), torch.tensor(0.25), 1])
+def test_numbers_of_any_kind(number: Any) -> None:
+    p = torch.ones(3, requires_grad=True)
+    optimizer = ours.Adam([p], lr=number, compiled=True)
+    for _ in range(3):
+        p.grad = torch.cos(torch.arange(3.0))
+        step_and_compare(optimizer)
+        optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"] * 0.5
+    assert compiled_kernels() == 1  # one for all rates
+
+
+def test_a_schedule_compiles_nothing_new() -> None:
+    p = torch.ones(3, requires_grad=True)
+    optimizer = ours.SGD([p], lr=0.1, momentum=0.9, compiled=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=8)
+    for _ in range(6):
+        p.grad = torch.cos(torch.arange(3.0))
+        step_and_compare(optimizer)
+        schedule.step()
+    assert compiled_kernels() == 1
+
+
+# -- what a kernel cannot step ---------------------------------------------------------------------
+
+
+def odd_tensors() -> dict[str, Callable[[], Tensor]]:
+    class Own(torch.nn.Parameter):
+        pass
+
+    return {
+        "transposed": lambda: torch.arange(12.0).reshape(3, 4).t().requires_grad_(),
+        "strided": lambda: torch.arange(12.0)[::2].requires_grad_(),
+        "a class of its own": lambda: Own(torch.arange(3.0)),
+        "meta": lambda: torch.zeros(3, device="meta", requires_grad=True),
+    }
+
+
+@pytest.mark.parametrize("odd", odd_tensors())
+def test_other_tensors_are_stepped_as_without_it(odd: str) -> None:
+    outcome = []
+    for compiled in (False, True):
+        other = odd_tensors()[odd]()
+        usual = torch.linspace(0, 1, 5).requires_grad_()
+        optimizer = ours.Adam([other, usual], lr=0.5, compiled=compiled)
+        for _ in range(3):
+            for p in (other, usual):
+                p.grad = torch.ones_like(p)
+            optimizer.step()
+        assert [optimizer.state[p]["step"].item() for p in (other, usual)] == [3.0, 3.0]
+        outcome.append((other.detach(), usual.detach()))
+    if odd != "meta":
+        assert same(outcome[0][0], outcome[1][0])
+    torch.testing.assert_close(outcome[0][1], outcome[1][1])
+
+
+def test_gradients_of_another_layout() -> None:
+    """Dense, but not in the order of the parameter; or with a sign that is not written yet."""
+    p, q = torch.ones(3, 4, requires_grad=True), torch.ones(1, requires_grad=True)
+    p.grad = torch.arange(12.0).reshape(4, 3).t()
+    q.grad = torch.tensor([1.0 + 2.0j]).conj().imag
+    assert q.grad.is_neg()
+    optimizer = ours.SGD([p, q], lr=1.0, compiled=True)
+    optimizer.step()
+    assert torch.equal(p.detach(), 1 - torch.arange(12.0).reshape(4, 3).t())
+    assert q.item() == 3.0
+
+
+def test_a_parameter_or_its_state_that_was_replaced_is_not_read_blindly() -> None:
+    p = torch.ones(70, requires_grad=True)
+    optimizer = ours.Adam([p], lr=0.5, compiled=True)
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    p.data = torch.ones(70, dtype=torch.float64)  # what module.double() does
+    p.grad = torch.ones_like(p)
+    with pytest.raises(RuntimeError):  # as without it: the state is of another type
+        optimizer.step()
+    p.data, p.grad = torch.ones(70), torch.ones(70)
+    optimizer.state[p]["exp_avg"] = torch.zeros(3)
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+
+
+def test_a_graph_with_the_old_values_is_not_run_back() -> None:
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    loss = p.square().sum()
+    ours.SGD([p], compiled=True).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+def test_under_a_mode_that_watches_it_is_refused() -> None:
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    optimizer = ours.Adam([p], compiled=True)
+    with FlopCounterMode(display=False), pytest.raises(TypeError, match="compiled=False") as refused:
+        optimizer.step()
+    assert str(refused.value).count(". ") == 0
+    assert p.tolist() == [1.0] * 3
+    assert not optimizer.state
+    with torch.device("cpu"):  # a mode, too, but one that only places tensors
+        optimizer.step()
+    assert p.tolist() != [1.0] * 3
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "RMSprop(centered=True, momentum=0.9)"])
+def test_it_does_not_lift(name: str) -> None:
+    cls, options = VARIANTS[name]
+    with pytest.raises(LiftError, match="does not see into a compiled kernel") as stopped:
+        lift(Recipe(cls, {**options, "compiled": True}))
+    assert str(stopped.value).count(". ") == 0
+
+
+def test_the_reference_form_never_compiles() -> None:
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    ours.AdamReference([p], compiled=True).step()
+    assert compiled_kernels() == 0
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_compiled_is_yes_or_no(value: Any) -> None:
+    with pytest.raises(ValueError, match="compiled must be True or False"):
+        ours.Adam([torch.ones(1, requires_grad=True)], compiled=value)
+
+
+# -- checkpoints and copies ------------------------------------------------------------------------
+
+
+def train(optimizer: torch.optim.Optimizer, steps: int, start: int = 0) -> list[Tensor]:
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    for step in range(start, start + steps):
+        for i, p in enumerate(params):
+            p.grad = torch.cos(torch.arange(float(p.numel())) + 2 * step + i).to(p.dtype)
+        optimizer.step()
+    return [p.detach().clone() for p in params]
+
+
+def weights() -> list[Tensor]:
+    return [torch.linspace(-1, 1, n).requires_grad_() for n in (3, 300)]
+
+
+@each_variant
+def test_a_resumed_run_continues_bit_for_bit(name: str) -> None:
+    cls, options = VARIANTS[name]
+    whole = train(cls(weights(), compiled=True, **options), 7)
+    first = cls(weights(), compiled=True, **options)
+    half = train(first, 3)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    resumed = cls([p.requires_grad_() for p in half], lr=123.0, compiled=True, **options)
+    resumed.load_state_dict(torch.load(file))
+    assert all(map(torch.equal, train(resumed, 4, start=3), whole))
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_continues_bit_for_bit(clone: Any) -> None:
+    original = ours.Adam(weights(), compiled=True)
+    train(original, 3)
+    twin = clone(original)
+    assert all(map(torch.equal, train(twin, 4, start=3), train(original, 4, start=3)))
+
+
+@each_variant
+def test_the_checkpoint_is_that_of_the_shipped_form(name: str) -> None:
+    cls, options = VARIANTS[name]
+    kept = []
+    for compiled in (False, True):
+        optimizer = cls(weights(), compiled=compiled, **options)
+        train(optimizer, 2)
+        state = optimizer.state_dict()["state"]
+        kept.append({i: {n: (v.dtype, v.shape) for n, v in s.items()} for i, s in state.items()})
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_loading_leaves_compiled_as_it_is(compiled: bool) -> None:
+    saved = ours.Adam(weights(), compiled=not compiled)
+    optimizer = ours.Adam(weights(), compiled=compiled)
+    optimizer.load_state_dict(saved.state_dict())
+    assert optimizer.param_groups[0]["compiled"] is compiled
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+def test_a_checkpoint_of_torch_continues(name: str) -> None:
+    theirs = getattr(torch.optim, name)(weights(), lr=0.01)
+    half = train(theirs, 3)
+    resumed = getattr(ours, name)([p.requires_grad_() for p in half], compiled=True)
+    resumed.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    for a, b in zip(train(resumed, 4, start=3), train(theirs, 4, start=3), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+    assert compiled_kernels() == 1
+
+
+# -- compilers and files ---------------------------------------------------------------------------
+
+
+def stepped(compiled: bool, make: Any = ours.Adam) -> list[Tensor]:
+    return train(make(weights(), compiled=compiled), 3)
+
+
+def warned_once() -> str:
+    """Two optimizers of two rules step without a kernel; return the one warning of the process."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for make in (ours.Adam, ours.SGD, ours.Adam):
+            assert all(map(torch.equal, stepped(True, make), stepped(False, make)))
+    assert [w.category for w in caught] == [UserWarning]
+    told = str(caught[0].message)
+    assert told.startswith("Adam(compiled=True) steps without a kernel")
+    assert told.endswith(".")
+    assert ". " not in told and "\n" not in told
+    return told
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(kernel.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert "there is no C compiler" in warned_once()
+
+
+def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'disk\n full' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv(kernel.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("CC", str(broken))
+    assert f"the C compiler {broken} fails (disk full)" in warned_once()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF", None])
+def test_a_damaged_file_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: bytes | None
+) -> None:
+    monkeypatch.setenv(kernel.VARIABLE, str(tmp_path))
+    wanted = stepped(True)
+    (file,) = (tmp_path / "kernels").iterdir()
+    whole = file.read_bytes()
+    file.unlink()  # a new file: the one that is loaded must not change under it
+    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    kernel.forget()
+    assert all(map(torch.equal, stepped(True), wanted))
+    assert file.read_bytes()[-16:] == whole[-16:]
+
+
+@pytest.mark.parametrize("where", ["", "file"])
+def test_without_a_cache_it_compiles_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(kernel.VARIABLE, where and str(tmp_path / where))
+    torch.testing.assert_close(stepped(True), stepped(False))
+    assert compiled_kernels() == 1
+
+
+def test_two_processes_compile_at_once(tmp_path: Path) -> None:
+    code = """
+import torch
+from adamproof.optimizers import Adam, kernel
+p = torch.ones(3, requires_grad=True)
+p.grad = torch.ones(3)
+Adam([p], lr=0.5, compiled=True).step()
+assert kernel.build.cache_info().currsize == 1
+print(p.tolist())
+"""
+    environment = {**os.environ, kernel.VARIABLE: str(tmp_path)}
+    both = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", code], env=environment,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]  # fmt: skip
+    told = [process.communicate(timeout=120) for process in both]
+    assert [t[0] for t in told] == ["[0.5, 0.5, 0.5]\n"] * 2, told
+    assert len(list((tmp_path / "kernels").iterdir())) == 1  # and nothing half made
+
+
+# -- rules of other people -------------------------------------------------------------------------
+
+
+class Own(Base):
+    """A rule with one buffer and a learning rate."""
+
+    def __init__(self, params: Any, lr: float = 0.1, beta: float = 0.9) -> None:
+        super().__init__(params, {"lr": lr, "beta": beta, "maximize": False, "compiled": True})
+
+    def _buffers(self, h: Any) -> Mapping[str, float]:
+        return {"m": 0.0}
+
+
+class Rectified(Own):
+    """As RAdam: a plain average at first, something else from the step on that ρ allows."""
+
+    def _rule(self, x: Any, g: Any, t: Any, state: Any, h: Any) -> Any:
+        m = h["beta"] * state["m"] + (1 - h["beta"]) * g
+        longest = 2 / (1 - h["beta"]) - 1
+        rho = longest - 2 * t * h["beta"] ** t / (1 - h["beta"] ** t)
+        if rho > 4:
+            r = ((rho - 4) * (rho - 2) / ((longest - 4) * (longest - 2))) ** 0.5
+            return x - h["lr"] * r * m / (torch.abs(m) + 1), {"m": m}
+        return x - h["lr"] * torch.sign(m), {"m": m}
+
+
+class RectifiedReference(ours.Reference, Rectified):
+    pass
+
+
+def test_a_rule_that_branches_on_the_step() -> None:
+    outcome = []
+    for cls in (Rectified, RectifiedReference):
+        a, b = torch.linspace(-1, 1, 70).requires_grad_(), torch.linspace(-2, 1, 5).requires_grad_()
+        optimizer = cls([a, b])
+        for step in range(12):
+            a.grad = torch.cos(torch.arange(70.0) + step)
+            b.grad = torch.sin(torch.arange(5.0) + step) if step > 7 else None
+            optimizer.step()
+        outcome.append([a.detach(), b.detach()])
+    assert all(map(torch.equal, *outcome))
+    assert compiled_kernels() == 2
+
+
+def untraceable() -> dict[str, tuple[Any, str]]:
+    def rule(work: Any) -> Any:
+        def _rule(self: Any, x: Any, g: Any, t: Any, state: Any, h: Any) -> Any:
+            return work(x, g, t, h), {"m": g}
+
+        return type("Mine", (Own,), {"_rule": _rule})
+
+    return {
+        "no rule": (Own, "the class has no _rule"),
+        "an unknown function": (rule(lambda x, g, t, h: torch.erf(x)), "torch.erf"),
+        "a keyword": (rule(lambda x, g, t, h: torch.add(x, g, alpha=2)), "torch.add"),
+        "an unknown method": (rule(lambda x, g, t, h: x.clamp(0, 1)), "clamp"),
+        "a branch on the tensor": (rule(lambda x, g, t, h: x if g > 0 else g), "branches on the value"),
+        "a tensor as a truth": (rule(lambda x, g, t, h: x if g else g), "branches on the value"),
+        "float": (rule(lambda x, g, t, h: x - float(h["lr"]) * g), "plain number"),
+        "int": (rule(lambda x, g, t, h: x - int(t) * g), "plain number"),
+        "a power": (rule(lambda x, g, t, h: x**3), "the power 3"),
+        "no tensor": (rule(lambda x, g, t, h: h["lr"]), "it returns Number for x"),
+        "modulo": (rule(lambda x, g, t, h: x - (t % 2) * g), "TypeError: unsupported operand"),
+    }
+
+
+@pytest.mark.parametrize("case", untraceable())
+def test_what_a_kernel_cannot_say_is_told(case: str) -> None:
+    cls, part = untraceable()[case]
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    with pytest.raises(kernel.Untraceable) as refused:
+        cls([p]).step()
+    told = str(refused.value)
+    assert part in told
+    assert told.startswith("no kernel can be made of this rule, so that compiled must be False: ")
+    assert told.endswith(".") and "\n" not in told
+    assert p.tolist() == [1.0] * 3
