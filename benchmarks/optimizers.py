@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adamproof import optimizers as ours
-from adamproof.optimizers import kernel
+from adamproof.optimizers import in_c, kernel
 
 Shape = tuple[int, ...]
 
@@ -138,7 +138,7 @@ def floor(shapes: Sequence[Shape], buffers: int) -> Timed:
     memory = array("Q", [p.buffer_info()[0] for p in pointers])
     sizes = array("q", [a.numel() for a in columns[0]])
     held = (columns, pointers, memory, sizes)  # their addresses are all that the loop has
-    threads = torch.get_num_threads() if sum(sizes) > kernel.SHARE else 1
+    threads = torch.get_num_threads() if sum(sizes) > in_c.SHARE else 1
     given = (len(sizes), sizes.buffer_info()[0], memory.buffer_info()[0], 0, 0, threads)
     return Timed(lambda: (step(*given), held))
 

@@ -6,7 +6,8 @@ Imports torch only.  Table of contents:
 ``base``         what every rule shares: arguments, state, closure, the lists
 ``reference``    the driver that steps tensor by tensor with a pure function
 ``trace``        runs a pure function on stand-ins, and writes down what it does
-``kernel``       says that in C, compiles it, and calls it: ``compiled=True``
+``in_c``         says that in C
+``kernel``       compiles it, and calls it: ``compiled=True``
 ``sgd``          gradient descent, heavy ball, Nesterov
 ``adagrad``      Duchi, Hazan & Singer 2011
 ``rmsprop``      Tieleman & Hinton 2012; centered, Graves 2013; with momentum

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamproof import optimizers as ours
-from adamproof.optimizers import kernel
+from adamproof.optimizers import in_c, kernel
 from adamproof.optimizers.base import Base, hyper_parameters
 from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.lift import lift
@@ -44,7 +44,7 @@ DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 each_variant = pytest.mark.parametrize("name", VARIANTS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 #: Around a vector, around a block, and past what one thread takes for itself.
-SIZES = [(), (0,), (1,), (3, 5), (63,), (64,), (255,), (257,), (2, 0, 3), (3 * kernel.SHARE + 5,)]
+SIZES = [(), (0,), (1,), (3, 5), (63,), (64,), (255,), (257,), (2, 0, 3), (3 * in_c.SHARE + 5,)]
 
 
 @pytest.fixture(autouse=True)
