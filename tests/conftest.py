@@ -29,6 +29,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def double() -> Generator[None]:
+    """All in float64: torch's NAdam keeps its product of momenta in the default dtype."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

@@ -1,14 +1,13 @@
 """The claims and the papers' rules against real optimizers, at random points."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
@@ -24,21 +23,14 @@ from adamproof.theory.records import Case, Point, Run
 from adamproof.theory.roles import first_moment, second_moment
 from adamproof.theory.rule import ExactTrace, Rule
 
+pytestmark = pytest.mark.usefixtures("double")
+
 SUBJECTS = {name: subject for name, subject in builtin().items() if subject.recipe is not None}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 #: Per claim and subject; there are hundreds of pairs.  Points are plain enough without shrinking,
 #: which takes minutes for each test that fails.
 EXAMPLES = settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double() -> Iterator[None]:
-    """All in float64: torch's NAdam keeps its product of momenta in the default dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 @cache

@@ -25,6 +25,8 @@ from adamproof.theory.records import Finding, Level, Verdict
 from adamproof.theory.rule import Regime, Rule
 from adamproof.theory.symbols import alpha, eps, g, lambda_, mu, old, x
 
+pytestmark = pytest.mark.usefixtures("double")
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 FEW = settings(max_examples=12, deadline=None)
 TOLERANCE = 1e-9
@@ -32,14 +34,6 @@ TOLERANCE = 1e-9
 Make = Callable[[list[Tensor]], torch.optim.Optimizer]
 ADAM: Make = lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-3)  # noqa: E731
 SGD: Make = lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)  # noqa: E731
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 def fed(make: Make, gradients: Iterable[Any], start: Any, device: str = "cpu") -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -39,14 +39,6 @@ ADAMS: dict[str, Make] = {
 
 slopes = st.lists(st.integers(-16, 16).filter(bool).map(lambda k: k / 8), min_size=1, max_size=40)
 betas = st.tuples(st.sampled_from([0.0, 0.5, 0.75, 0.9]), st.sampled_from([0.84, 0.9, 0.99]))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # -- verdicts --------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -25,18 +24,11 @@ from adamproof.theory.rectifier import first_rectified, rectified, rho_at, rho_l
 from adamproof.theory.relatives import accumulated, rooted
 from adamproof.theory.rules import RULES
 
+pytestmark = pytest.mark.usefixtures("double")
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 FEW = settings(max_examples=12, deadline=None)
 BETA = st.integers(8, 127).map(lambda k: k / 128)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double() -> Iterator[None]:
-    """All in float64: torch's NAdam keeps its product of momenta in the default dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 def positions(

@@ -1,7 +1,5 @@
 """Sharpness and the null space: torch's Hessians, and real optimizers on Wilson's data."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import sympy as sp
@@ -17,6 +15,8 @@ from adamproof.theory.faithful import paper_of
 from adamproof.theory.nullspace import own
 from adamproof.theory.records import Case
 
+pytestmark = pytest.mark.usefixtures("double")
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 CODE = {n: s for n, s in builtin().items()
         if s.recipe is not None and "foreach=True" not in n and "Reference" not in n}  # fmt: skip
@@ -25,14 +25,6 @@ PART = st.floats(0.2, 3)
 WEIGHTS = st.tuples(PART, PART, PART, PART, st.floats(-3, 3).filter(lambda v: abs(v) > 0.1), PART)
 TARGETS = st.tuples(*[st.floats(-2, 2)] * 3)
 TOLD = sp.lambdify((*sharpness.PARAMETERS, *sharpness.TARGETS), sharpness.hessian())
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 def case(claim: str, rule: str = "adam") -> Case | None:

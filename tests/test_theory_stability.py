@@ -1,7 +1,6 @@
 """Stability on a quadratic: thresholds and two-cycles against eigenvalues and real optimizers."""
 
 import itertools
-from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +18,8 @@ from adamproof.theory.rules import RULES
 from adamproof.theory.symbols import alpha, beta1, beta2, lambda_, mu, tau
 from adamproof.theory.two_cycle import X, cycle, is_adams, polynomial, theta
 
+pytestmark = pytest.mark.usefixtures("double")
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 #: One form of each optimizer that runs on its own; foreach and reference forms run the same rule.
 CODE = {n: s for n, s in builtin().items()
@@ -28,15 +29,6 @@ VALUES = {"alpha": 0.5, "beta1": 0.75, "beta2": 0.5, "eps": 1.0, "mu": 0.75, "ta
           "lambda_": 0.25, "rho": 0.5, "eta": 0.0, "psi": 8.0}  # fmt: skip
 FEW = settings(max_examples=50, deadline=None)
 INSIDE = st.floats(0.01, 0.99)
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """All in float64: torch's NAdam keeps its product of momenta in the default dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 def osc(name: str) -> Oscillator:
