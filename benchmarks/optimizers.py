@@ -24,6 +24,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from adamproof import caches
 from adamproof import optimizers as ours
 from adamproof.optimizers import in_c, kernel
 
@@ -217,13 +218,13 @@ def main() -> None:
                   f"{os.getloadavg()[0]:.1f} at the start")  # fmt: skip
     rules = [rule for rule in RULES if given.rule in ("", rule.name)]
     with tempfile.TemporaryDirectory() as there:
-        os.environ[kernel.VARIABLE] = there
+        os.environ[caches.VARIABLE] = there
         for title, shapes in SIZES.items():
             small = sum(torch.Size(shape).numel() for shape in shapes) < 1_000_000
             if small or given.size == "all":
                 console.print(table(title, shapes, rules, 15 if small else 11))
         with tempfile.TemporaryDirectory() as fresh:
-            os.environ[kernel.VARIABLE] = fresh
+            os.environ[caches.VARIABLE] = fresh
             console.print(first_steps())
 
 

@@ -29,6 +29,7 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import Tensor
 
+from adamproof import caches
 from adamproof.optimizers.in_c import TYPES, source
 from adamproof.optimizers.trace import (
     Element,
@@ -39,9 +40,6 @@ from adamproof.optimizers.trace import (
     stand_ins,
     varies,
 )
-
-#: The folder of everything that is kept between processes; empty: nothing is kept.
-VARIABLE: Final = "ADAMPROOF_CACHE"
 
 Rule: TypeAlias = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
 #: The parameters, their gradients, their counts of steps, and each kind of buffer.
@@ -72,15 +70,6 @@ def compiler() -> str:
     raise NoCompiler("there is no C compiler (cc, gcc or clang, or one named in CC)")
 
 
-def folder() -> Path | None:
-    """Return where compiled kernels lie; None: nowhere."""
-    chosen = os.environ.get(VARIABLE)
-    if chosen is not None:
-        return Path(chosen) / "kernels" if chosen else None
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "adamproof" / "kernels"
-
-
 @functools.cache
 def build(text: str) -> Callable[..., None]:
     """Compile a kernel, or load it where it was compiled before.
@@ -88,8 +77,9 @@ def build(text: str) -> Callable[..., None]:
     Raises:
         NoCompiler: there is no compiler, it fails, or the result cannot be written or loaded.
     """
-    where = folder()
-    if where is not None:
+    kept = caches.folder()
+    if kept is not None:
+        where = kept / "kernels"
         about = "\0".join((text, *_FLAGS, compiler(), _chip()))
         target = where / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
         if _whole(target):

@@ -181,17 +181,13 @@ def works(recipe: Recipe, form: Format, seed: int = 0) -> Iterator[Work]:
         values = own if k == 0 else {n: _drawn(n, v, draw) for n, v in own.items()}
         if k == 1:
             values |= {n: 0.0 for n in values if n in MAY_BE_ZERO and draw.random() < 0.5}
-        start = np.concatenate([_usual(draw, form, draw.normal(size=USUAL)), _wild(draw, form)])
+        start = np.concatenate([form.nearest(draw.normal(size=USUAL)), _wild(draw, form)])
         scale = 10.0 ** draw.uniform(-4, 1, USUAL)
         gradients = [
-            np.concatenate([_usual(draw, form, scale * draw.normal(size=USUAL)), _wild(draw, form)])
+            np.concatenate([form.nearest(scale * draw.normal(size=USUAL)), _wild(draw, form)])
             for _ in range(STEPS)
         ]
         yield Work(form, values, start, gradients)
-
-
-def _usual(draw: np.random.Generator, form: Format, numbers: Array) -> Array:
-    return form.nearest(numbers)
 
 
 def _wild(draw: np.random.Generator, form: Format) -> Array:
@@ -297,11 +293,11 @@ def _tried(subject: Subject, work: Work, tally: Tally, device: str) -> Answer | 
     envelope = enclose(subject.recipe, work, (Nearest, Standard, Real), device)
     found = outside(envelope, numbers, 0) or outside(envelope, numbers, 1)
     if found:
-        return _refuted(work, found, "the run", device)
+        return refuted(work, found, "the run", device)
     tally.count(envelope, numbers, work)
     rule = paper_of(subject.against) if subject.against else subject.rule
     found = exact_outside(envelope, rule, work, _bounded(envelope), 1)
-    return _refuted(work, found, "the exact update", device) if found else None
+    return refuted(work, found, "the exact update", device) if found else None
 
 
 def _bounded(envelope: Envelope) -> list[int]:
@@ -311,14 +307,16 @@ def _bounded(envelope: Envelope) -> list[int]:
     return [i for kind in kinds for i in ([i for i in kind if known[i]] or [*kind])[:EXACT]]
 
 
-def _refuted(work: Work, found: Outside, what: str, device: str) -> Answer:
+def refuted(work: Work, found: Outside, what: str, device: str) -> Answer:
+    """Return that a number is outside of its band, with the run on which it is."""
     index = found.index
     point = {n: Fraction(v) for n, v in work.values.items()} | {"x0": _exact(work.start, index)}
     point |= {f"g{k}": _exact(g, index) for k, g in enumerate(work.gradients[: found.step], start=1)}
     told = (f"{what} has {found.name} = {found.number!r} after step {found.step} in {work.form.name}, "
             f"outside of [{found.lo!r}, {found.hi!r}]")  # fmt: skip
     beyond = max(found.lo - found.number, found.number - found.hi)
-    witness = Witness(point, f"{beyond!r}", f"{work.form.name}, {device}")
+    where = f"{work.form.name}, {device}, coordinate {index} of {work.start.size}"
+    witness = Witness(point, f"{beyond!r}", where)
     return Answer(Verdict.REFUTED, Level.EXACT, "envelope", told, witness)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from fractions import Fraction
 
-from ..theory.records import Answer, Level, Verdict, Witness
+from ..theory.records import Answer, Level, Verdict
 from .bands import FORMATS
 from .build import Recipe
-from .envelope import TRIED, Outside, Work, enclose, outside, run, works
+from .envelope import TRIED, enclose, outside, refuted, run, works
 from .rounding import Standard
 from .subjects import Subject
 from .symbolic import LiftError
-from .tape import UnknownKernel
 
 
 def trial(subject: Subject, device: str) -> Answer:
@@ -28,25 +26,10 @@ def trial(subject: Subject, device: str) -> Answer:
             try:
                 numbers = run(whole, work, device)
                 found = outside(enclose(plain, work, (Standard,), device), numbers)
-            except UnknownKernel as error:
-                return Answer(Verdict.UNDECIDED, None, "envelope", f"unsupported operation: {error}")
-            except LiftError as error:  # the class has no fused form with these options
+            except LiftError as error:  # no fused form with these options, or no tape of the plain one
                 return Answer(Verdict.UNDECIDED, None, "envelope", f"unsupported operation: {error}")
             if found:
-                return _refuted(work, found, device)
+                return refuted(work, found, "the fused kernel", device)
             runs += work.start.size
     reason = f"{runs} runs in {', '.join(TRIED)} stay in the bands of the single-tensor code"
     return Answer(Verdict.MEASURED, Level.SAMPLED, "envelope", reason)
-
-
-def _refuted(work: Work, found: Outside, device: str) -> Answer:
-    point = {n: Fraction(v) for n, v in work.values.items()}
-    point |= {"x0": Fraction(float(work.start[found.index]))}
-    point |= {f"g{k}": Fraction(float(g[found.index]))
-              for k, g in enumerate(work.gradients[: found.step], start=1)}  # fmt: skip
-    where = f"coordinate {found.index} of {work.start.size}, {work.form.name}, {device}"
-    told = (f"{found.name} = {found.number!r} after step {found.step}, outside of [{found.lo!r}, "
-            f"{found.hi!r}] ({where})")  # fmt: skip
-    beyond = max(found.lo - found.number, found.number - found.hi)
-    witness = Witness(point, f"{beyond!r}", f"{beyond!r} ({where})")
-    return Answer(Verdict.REFUTED, Level.EXACT, "envelope", told, witness)

@@ -58,5 +58,5 @@ def _kept(param: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> dict[s
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and bool(torch.equal(a.nan_to_num(), b.nan_to_num()))
+        return isinstance(b, torch.Tensor) and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
     return bool(a == b)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import platform
 import sqlite3
 import sys
@@ -27,16 +26,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 
 from .. import STARTED
+from ..caches import VARIABLE, folder
 from ..theory.records import Answer, Claim, Finding, Level, Verdict, Witness
 from ..theory.rule import Rule
 from .subjects import Subject
 
-#: Set to a folder, it is where the cache lies; set to nothing, there is none.
-VARIABLE = "ADAMPROOF_CACHE"
 #: Rows that nothing has asked for in that time are forgotten.
 KEPT_DAYS = 7
 ENGINES = ("torch", "sympy", "mpmath", "z3-solver", "python-flint", "numpy")
@@ -51,10 +48,8 @@ class StoreError(Exception):
 
 def default_path() -> Path | None:
     """Return where the cache lies; None: the user wants none."""
-    chosen = os.environ.get(VARIABLE)
-    if chosen is None:
-        return Path(platformdirs.user_cache_dir("adamproof")) / "findings.sqlite"
-    return Path(chosen) / "findings.sqlite" if chosen else None
+    where = folder()
+    return where / "findings.sqlite" if where else None
 
 
 class Store:

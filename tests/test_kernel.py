@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from adamproof import caches
 from adamproof import optimizers as ours
 from adamproof.optimizers import in_c, kernel
 from adamproof.optimizers.base import Base, hyper_parameters
@@ -455,7 +456,7 @@ def warned_once() -> str:
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(kernel.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(caches.VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     assert "there is no C compiler" in warned_once()
@@ -465,7 +466,7 @@ def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'disk\n full' >&2\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setenv(kernel.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(caches.VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("CC", str(broken))
     assert f"the C compiler {broken} fails (disk full)" in warned_once()
 
@@ -474,7 +475,7 @@ def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_a_damaged_file_is_made_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: bytes | None
 ) -> None:
-    monkeypatch.setenv(kernel.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(caches.VARIABLE, str(tmp_path))
     wanted = stepped(True)
     (file,) = (tmp_path / "kernels").iterdir()
     whole = file.read_bytes()
@@ -490,7 +491,7 @@ def test_without_a_cache_it_compiles_all_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv(kernel.VARIABLE, where and str(tmp_path / where))
+    monkeypatch.setenv(caches.VARIABLE, where and str(tmp_path / where))
     torch.testing.assert_close(stepped(True), stepped(False))
     assert compiled_kernels() == 1
 
@@ -505,7 +506,7 @@ Adam([p], lr=0.5, compiled=True).step()
 assert kernel.build.cache_info().currsize == 1
 print(p.tolist())
 """
-    environment = {**os.environ, kernel.VARIABLE: str(tmp_path)}
+    environment = {**os.environ, caches.VARIABLE: str(tmp_path)}
     both = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", code], env=environment,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

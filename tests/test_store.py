@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adamproof import caches
 from adamproof.proofs_check import engines, store
 from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.judge import Judge
@@ -273,9 +274,9 @@ def test_a_finding_survives_the_journey() -> None:
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(store.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(caches.VARIABLE, str(tmp_path))
     assert store.default_path() == tmp_path / "findings.sqlite"
-    monkeypatch.setenv(store.VARIABLE, "")
+    monkeypatch.setenv(caches.VARIABLE, "")
     assert store.default_path() is None
-    monkeypatch.delenv(store.VARIABLE)
+    monkeypatch.delenv(caches.VARIABLE)
     assert "adamproof" in str(store.default_path())
