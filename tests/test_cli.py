@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from adamproof import cli
-from adamproof.proofs_check import ledger
+from adamproof import checking, cli
+from adamproof.proofs_check import ledger, report
+from adamproof.theory.catalogue import claims
+from adamproof.theory.records import Finding, Level, Verdict
 
 MY_OPTIMIZERS = '''
 import torch
@@ -113,6 +115,11 @@ BAD = {
     ("check", "--claim", "eps-hat", "--update-ledger"): "filters",
     ("check", "--device", "abacus"): "is no torch device",
     ("check", "--junit", "no/such/folder/x.xml"): "does not exist",
+    ("check", "--junit", "."): "is a folder; name a file in it",
+    ("check", "--family", "s"): "there are faithfulness, bias correction, step size",
+    ("check", "--family", "AMSGrad", "--claim", "eps-hat"): "eps-hat is not of the family 'AMSGrad'",
+    ("check", "--claim", "code-is-paper", "--subject", "paper:adam"): "none of the chosen claims",
+    ("explain", "code-is-paper", "--against", "adam"): "name it with --subject",
     ("check", "--frobnicate",): "No such option",
     ("explain", "high-beta-forget"): "did you mean high-beta-forgets",
     ("explain", "kb-step-bound", "--subject", "torch.optim:SGD"): "does not apply",
@@ -185,6 +192,46 @@ def test_a_changed_verdict_is_status_1(tmp_path, monkeypatch, capsys):  # type: 
     assert suite.get("failures") == "1" and len(suite) == int(suite.get("tests", "0")) > 10
     (failed,) = [c.get("name") for c in suite if c.find("failure") is not None]
     assert failed == "torch.optim:Adam"
+
+
+def test_a_family_is_known_by_its_beginning(monkeypatch, capsys):  # type: ignore[no-untyped-def]
+    words = ("--subject", "paper:amsgrad-after-max", "--json")
+    status, out, _ = run(monkeypatch, capsys, "check", "--family", "amsg", *words)
+    assert status == 0
+    assert {claims()[row["claim"]].family for row in json.loads(out)} == {"AMSGrad"}
+
+
+def test_many_differences_are_counted_not_named(tmp_path, monkeypatch, capsys):  # type: ignore[no-untyped-def]
+    rows = json.loads(ledger.PATH.read_text(encoding="utf-8"))
+    rows["claims"]["first-step-sign"] = {}
+    path = tmp_path / "ledger.json"
+    path.write_text(json.dumps(rows))
+    monkeypatch.setattr(ledger.load, "__defaults__", (path,))
+    monkeypatch.setattr(checking, "MAX_DIFFERENCES", 3)
+    status, _, err = run(monkeypatch, capsys, "check", "--claim", "first-step-sign")
+    told = re.findall("^differs: (.*)$", err, re.MULTILINE)
+    assert status == 1 and len(told) == 4
+    more = int(told[-1].split()[0])
+    assert more > 10 and told[-1].endswith("findings more; --all names them")
+    _, _, err = run(monkeypatch, capsys, "check", "--claim", "first-step-sign", "--all")
+    assert len(re.findall("^differs: ", err, re.MULTILINE)) == more + 3
+
+
+def test_what_is_undecided_is_skipped_in_junit(tmp_path):  # type: ignore[no-untyped-def]
+    found = [Finding("eps-hat", "mine:A", Verdict.UNDECIDED, reason="budget: spent"),
+             Finding("eps-hat", "mine:B", Verdict.PROVED, Level.EXACT)]  # fmt: skip
+    report.write_junit(found, [], tmp_path / "junit.xml")
+    cases = {c.get("name"): c.find("skipped") for c in ET.parse(tmp_path / "junit.xml").getroot()}
+    assert cases["mine:B"] is None
+    assert cases["mine:A"] is not None and cases["mine:A"].get("message") == "budget: spent"
+
+
+def test_explain_compares_with_a_named_rule(folder, monkeypatch, capsys):  # type: ignore[no-untyped-def]
+    words = ("explain", "code-is-paper", "--subject", "mine:Wrong")
+    status, out, _ = run(monkeypatch, capsys, *words, "--against", "adam")
+    assert status == 0 and "refuted (exact) for mine:Wrong" in out
+    status, _, err = run(monkeypatch, capsys, *words)
+    assert status == 2 and "does not apply" in err
 
 
 def test_a_moved_hash_is_only_a_note(tmp_path, monkeypatch, capsys):  # type: ignore[no-untyped-def]

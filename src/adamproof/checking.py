@@ -145,7 +145,9 @@ def _judge(judge: Judge, subjects: list[Subject], chosen: list[Claim]) -> list[F
         TimeRemainingColumn(),
     )
     out: list[Finding] = []
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    hidden = not console.is_terminal  # where it would leave an empty line
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("judging", total=len(subjects) + 1)
         out += judge.all([], chosen)
         progress.advance(task)
