@@ -182,7 +182,6 @@ DAMAGED += [
     json.dumps(WITNESSED | {"witness": {"point": point, "excess": "1", "replayed": ""}})
     for point in ([1], {"g1": "1/0"}, {"g1": "x"}, None)
 ]
-DAMAGED += [json.dumps(WITNESSED | {"claim": "another", "witness": None, "applies": 1, "answers": [1]})]
 
 
 @pytest.mark.parametrize("row", DAMAGED)
@@ -198,6 +197,14 @@ def test_a_damaged_row_is_judged_anew(opened: Store, row: str | bytes | None) ->
     for claim in (PROVED, REFUTED):
         assert same(Judge(remembered=kept).finding(claim, PAPER), Judge().finding(claim, PAPER))
     kept.close()
+
+
+def test_a_row_of_another_claim_is_not_taken(opened: Store) -> None:
+    judge = Judge(remembered=opened)
+    key = store.finding_key(REFUTED, PAPER, "cpu")
+    assert key is not None
+    opened.put(key, store.finding_row(judge.finding(PROVED, PAPER)))
+    assert same(judge.finding(REFUTED, PAPER), Judge().finding(REFUTED, PAPER))
 
 
 def test_files_that_change_while_it_runs_are_not_trusted(
