@@ -6,8 +6,7 @@ bound that holds the exact update too, over the error that the run has.  *Bounde
 runs in which neither overflow nor NaN is possible.  *Cost* is processor time for a coordinate and step,
 all three models together, and as a multiple of that of the step alone.
 
-The last table holds torch's fused kernels, which have no tape, against the envelope of the form that
-has one.
+Fused kernels have no tape; they are held against these envelopes by the claim ``fused-kernel``.
 """
 
 from __future__ import annotations
@@ -24,14 +23,13 @@ from rich.table import Table
 
 from adamproof.proofs_check.bands import FORMATS
 from adamproof.proofs_check.build import Recipe
-from adamproof.proofs_check.envelope import TRIED, Tally, enclose, outside, run, works
+from adamproof.proofs_check.envelope import STEPS, TRIED, Tally, enclose, outside, run, works
+from adamproof.proofs_check.report import short
 from adamproof.proofs_check.rounding import Nearest, Real, Standard
 from adamproof.proofs_check.subjects import Subject, builtin
 
 T = TypeVar("T")
 MODELS = (Nearest, Standard, Real)
-#: torch classes that have a fused kernel for the CPU, with options.
-FUSED = (("SGD", {}), ("SGD", {"momentum": 0.9}), ("Adam", {}), ("AdamW", {}), ("Adagrad", {}))
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
@@ -59,32 +57,13 @@ def row(recipe: Recipe, name: str, draws: int) -> list[str]:
 def rules(draws: int, chosen: Callable[[Subject], bool]) -> Table:
     """Return the table of the shipped and torch's optimizers."""
     table = Table("subject", "format", "runs", "left", "width, ulp", "bound / error", "bounded", "cost",
-                  "× step", title="the envelope of rounding, five steps")  # fmt: skip
+                  "× step", title=f"the envelope of rounding, {STEPS} steps")  # fmt: skip
     for subject in builtin().values():
         if subject.recipe is not None and chosen(subject):
             for name in TRIED:
-                table.add_row(subject.id if name == TRIED[0] else "", *row(subject.recipe, name, draws))
-    return table
-
-
-def fused() -> Table:
-    """Return the table of torch's fused kernels."""
-    table = Table("fused kernel", *TRIED, title=f"inside the wide envelope? (torch {torch.__version__})")
-    for cls, options in FUSED:
-        plain, whole = (
-            Recipe(getattr(torch.optim, cls), {**options, **form})
-            for form in ({"foreach": False}, {"fused": True})
-        )
-        told = []
-        for name in TRIED:
-            found = [
-                outside(enclose(plain, work, (Standard,)), run(whole, work))
-                for work in works(plain, FORMATS[name])
-            ]
-            first = next((f for f in found if f is not None), None)
-            told.append("inside" if first is None else f"{first.name} = {first.number:.6g} after step "
-                        f"{first.step}, not in [{first.lo:.6g}, {first.hi:.6g}]")  # fmt: skip
-        table.add_row(cls + (str(options) if options else ""), *told)
+                table.add_row(
+                    short(subject.id) if name == TRIED[0] else "", *row(subject.recipe, name, draws)
+                )
     return table
 
 
@@ -94,12 +73,11 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2, help="times the runs of the trial")
     parser.add_argument("--subject", default="", help="only subjects whose id holds this")
     given = parser.parse_args()
-    console = Console()
+    console = Console(width=max(120, Console().width))  # else the names of subjects are cut
     row(Recipe(torch.optim.Adam, {"foreach": True}), TRIED[0], 1)  # not counted: imports
     table, spent = timed(lambda: rules(given.draws, lambda s: given.subject in s.id))
     console.print(table)
     console.print(f"{spent:.1f} s of processor time")
-    console.print(fused())
 
 
 if __name__ == "__main__":
