@@ -124,11 +124,6 @@ def _verdict(finding: Finding) -> Section:
     return Section(f"{finding.verdict}{level} for {report.short(finding.subject)}", tuple(parts))
 
 
-def goal_text(goal: Goal) -> str:
-    """Return a goal as a formula in Unicode."""
-    return formula_of(goal).plain
-
-
 def formula_of(goal: Goal) -> Formula:
     """Return a goal as a formula in both scripts."""
     if isinstance(goal, Every):
