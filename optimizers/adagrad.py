@@ -1,12 +1,15 @@
 """Adagrad: each coordinate divided by the root of the sum of its squared gradients."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from adamproof.optimizers.base import Base, Hyper, State, Tensors, l2
+from adamproof.optimizers.base import Base, State
+from adamproof.optimizers.decay import Tensors, l2
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 
@@ -74,8 +77,7 @@ class Adagrad(Base):
         initial_accumulator_value: s before the first step, in [0, inf).
         eps: ε, in [0, inf).  With 0, or where it rounds to 0 in the dtype of the parameter, a
             coordinate that has had only zero gradients becomes NaN.
-        maximize: Climb instead of descend.
-        compiled: Step with a compiled kernel where that is possible; see `Base`.
+        **how: ``maximize``, ``compiled``, ``capturable``, ``differentiable``; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -89,9 +91,7 @@ class Adagrad(Base):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
-        *,
-        maximize: bool = False,
-        compiled: bool = False,
+        **how: Unpack[How],
     ) -> None:
         defaults = {
             "lr": lr,
@@ -99,13 +99,14 @@ class Adagrad(Base):
             "eps": eps,
             "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value,
-            "maximize": maximize,
-            "compiled": compiled,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, how)
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"sum": h["initial_accumulator_value"]}
+
+    def _idle(self, h: Hyper) -> bool:
+        return bool(h["weight_decay"] == 0)
 
     def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
         return adagrad(

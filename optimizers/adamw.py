@@ -1,14 +1,16 @@
 """AdamW: Adam whose weight decay stays out of the averages."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, Unpack, get_args
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.adam import adam_
-from adamproof.optimizers.base import Base, Hyper, State, Tensors, check_choice
+from adamproof.optimizers.base import Base, State
+from adamproof.optimizers.decay import Tensors
+from adamproof.optimizers.hyper import How, Hyper, check_choice
 from adamproof.optimizers.reference import Reference
 
 Decay: TypeAlias = Literal["coupled", "uncoupled"]
@@ -91,8 +93,7 @@ class AdamW(Base):
         weight_decay: λ, in [0, inf).  The default is meant for ``"coupled"``; ``"uncoupled"`` it
             takes that share off the weights at every step.
         decay: Whether α multiplies λ.
-        maximize: Climb instead of descend; the decay stays a decay.
-        compiled: Step with a compiled kernel where that is possible; see `Base`.
+        **how: ``maximize``, ``compiled``, ``capturable``, ``differentiable``; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -107,8 +108,7 @@ class AdamW(Base):
         weight_decay: float = 1e-2,
         *,
         decay: Decay = "coupled",
-        maximize: bool = False,
-        compiled: bool = False,
+        **how: Unpack[How],
     ) -> None:
         defaults = {
             "lr": lr,
@@ -116,10 +116,8 @@ class AdamW(Base):
             "eps": eps,
             "weight_decay": weight_decay,
             "decay": decay,
-            "maximize": maximize,
-            "compiled": compiled,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, how)
 
     def _check(self, h: Hyper) -> None:
         super()._check(h)

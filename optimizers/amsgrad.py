@@ -1,13 +1,15 @@
 """AMSGrad: Adam whose second moment is kept at its maximum so far."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, Unpack, get_args
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from adamproof.optimizers.base import Base, Hyper, State, Tensors, check_choice, l2
+from adamproof.optimizers.base import Base, State
+from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
+from adamproof.optimizers.hyper import How, Hyper, check_choice
 from adamproof.optimizers.reference import Reference
 
 Correction: TypeAlias = Literal["none", "after_max", "before_max"]
@@ -24,6 +26,7 @@ def amsgrad(
     beta2: float,
     eps: float = 0.0,
     weight_decay: float = 0.0,
+    decay: Decay = "l2",
     correction: Correction = "none",
 ) -> tuple[Tensor, State]:
     """One step of AMSGrad, out of place.
@@ -40,13 +43,14 @@ def amsgrad(
         beta1: β1, the same at every step.
         beta2: β2.
         eps: Added to the root (0 in the paper).
-        weight_decay: Factor λ of the penalty λ/2 |x|² (torch's; not in the paper).
+        weight_decay: λ (torch's; not in the paper).
+        decay: ``l2`` is the penalty λ/2 |x|²; the others are outside the gradient.
         correction: Where the bias correction stands; ``none`` is the paper.
 
     Returns:
         The new parameter and the new state.
     """
-    g = g + weight_decay * x
+    x, g = decayed(x, g, alpha=alpha, weight_decay=weight_decay, decay=decay)
     m = beta1 * state["exp_avg"] + (1 - beta1) * g  # m_t
     v = beta2 * state["exp_avg_sq"] + (1 - beta2) * g**2  # v_t
     if correction == "none":
@@ -67,13 +71,15 @@ class AMSGrad(Base):
 
     From m = v = V = 0, at step t = 1, 2, …, with c1 = 1 - β1^t and c2 = 1 - β2^t::
 
-        g = ∇f(x) + λ x
+        g = ∇f(x), + λ x if decay is "l2"
         m = β1 m + (1 - β1) g
         v = β2 v + (1 - β2) g²
 
         "none"          V = max(V, v)         x = x - α m / (√V + ε)
         "after_max"     V = max(V, v)         x = x - α (m / c1) / (√(V / c2) + ε)
         "before_max"    V = max(V, v / c2)    x = x - α (m / c1) / (√V + ε)
+
+    less α λ x if decay is "coupled", λ x if "uncoupled", with the same x on the right.
 
     ==================  ===================================================
     α, (β1, β2), ε, λ   ``lr``, ``betas``, ``eps``, ``weight_decay``
@@ -83,10 +89,10 @@ class AMSGrad(Base):
     Source: Reddi, Kale & Kumar 2018 (arXiv 1904.09237v1), Algorithm 2, for constant β1 and
     without the projection; ε = 0 and λ = 0 there.
 
-    Who does which: ``"none"`` is the paper; ``"after_max"`` is
-    ``torch.optim.Adam(amsgrad=True)`` and, but for the place of ε, Keras; ``"before_max"`` is
-    ``optax.amsgrad`` by default.  After the maximum, the correction lets the denominator fall
-    again.
+    Who does which: ``"none"`` is the paper; ``"after_max"`` is ``torch.optim.Adam(amsgrad=True)``,
+    with ``decay="coupled"`` ``torch.optim.AdamW(amsgrad=True)``, and, but for the place of ε, Keras;
+    ``"before_max"`` is ``optax.amsgrad`` by default.  After the maximum, the correction lets the
+    denominator fall again.
 
     Args:
         params: Tensors, or groups of them.
@@ -94,10 +100,10 @@ class AMSGrad(Base):
         betas: Decay rates of the two averages, each in [0, 1).
         eps: ε, in [0, inf).  With 0, or where it rounds to 0 in the dtype of the parameter (the
             default does in float16), a coordinate that has had only zero gradients becomes NaN.
-        weight_decay: λ, in [0, inf): L2, added to the gradient.
+        weight_decay: λ, in [0, inf).
         correction: Where the bias correction stands relative to the maximum.
-        maximize: Climb instead of descend.
-        compiled: Step with a compiled kernel where that is possible; see `Base`.
+        decay: Where λ acts.
+        **how: ``maximize``, ``compiled``, ``capturable``, ``differentiable``; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -112,8 +118,8 @@ class AMSGrad(Base):
         weight_decay: float = 0.0,
         *,
         correction: Correction = "none",
-        maximize: bool = False,
-        compiled: bool = False,
+        decay: Decay = "l2",
+        **how: Unpack[How],
     ) -> None:
         defaults = {
             "lr": lr,
@@ -121,14 +127,14 @@ class AMSGrad(Base):
             "eps": eps,
             "weight_decay": weight_decay,
             "correction": correction,
-            "maximize": maximize,
-            "compiled": compiled,
+            "decay": decay,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, how)
 
     def _check(self, h: Hyper) -> None:
         super()._check(h)
         check_choice("correction", h["correction"], get_args(Correction))
+        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0, "max_exp_avg_sq": 0.0}
@@ -144,6 +150,7 @@ class AMSGrad(Base):
             beta2=h["beta2"],
             eps=h["eps"],
             weight_decay=h["weight_decay"],
+            decay=h["decay"],
             correction=h["correction"],
         )
 
@@ -157,7 +164,7 @@ class AMSGrad(Base):
     ) -> None:
         lr, beta1, beta2, correction = h["lr"], h["beta1"], h["beta2"], h["correction"]
         m, v, v_max = state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"]
-        grads = l2(grads, params, h["weight_decay"])
+        grads = decay_(params, grads, h)
         torch._foreach_lerp_(m, grads, 1 - beta1)
         torch._foreach_mul_(v, beta2)
         torch._foreach_addcmul_(v, grads, grads, 1 - beta2)

@@ -1,4 +1,4 @@
-"""What every rule shares: arguments, groups, state, the closure, and the pass over lists.
+"""What every rule shares: arguments, groups, state, the closure, and the ways of taking a step.
 
 A rule adds four things to `Base`: its arguments, the buffers it keeps (`_buffers`), and its
 formula, twice.  `_update` is written with `torch._foreach_*`, in place, on lists of tensors of one
@@ -10,67 +10,84 @@ must reach torch through plain arithmetic and comparisons.  `float()`, `int()` a
 drop the symbol.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from math import inf
-from typing import Any, Final, TypeAlias, overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from adamproof.optimizers import kernel
+from adamproof.optimizers import checkpoint, gather
+from adamproof.optimizers.decay import Tensors
+from adamproof.optimizers.hyper import HOW, How, Hyper, check_numbers, hyper_parameters
+from adamproof.optimizers.views import All, Kept, Rows, gradient, plain
 
-Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 State: TypeAlias = dict[str, Tensor]
-Hyper: TypeAlias = dict[str, Any]
-
-# Every numerical argument lies between 0, included, and this, excluded.
-_BELOW: Final[Mapping[str, float]] = {
-    "lr": inf,
-    "lr_decay": inf,
-    "eps": inf,
-    "weight_decay": inf,
-    "initial_accumulator_value": inf,
-    "momentum": 1,
-    "dampening": 1,
-    "alpha": 1,
-    "beta1": 1,
-    "beta2": 1,
-}
 
 
 class Base(torch.optim.Optimizer):
-    """A drop-in for `torch.optim`, but for ``foreach``, ``fused``, ``capturable``, ``differentiable``.
+    """A drop-in for `torch.optim`.
 
-    Groups, schedulers, closures, ``maximize``, ``state_dict``, pickling and copying work as in
-    `torch.optim`.  A parameter whose ``grad`` is None is left alone: its state begins, and its
-    steps are counted, from its first gradient.  ``grad`` is never written to.
+    Groups, schedulers, closures, ``state_dict``, pickling and copying work as in `torch.optim`.  A
+    parameter whose ``grad`` is None is left alone: its state begins, and its steps are counted, from
+    its first gradient.  ``grad`` is never written to.  A closure whose loss is NaN stops the step
+    before anything is changed.
 
     State, under the names of `torch.optim`: ``step``, the number of gradients seen, a float32
     on the CPU; and the buffers of the rule, with the dtype and device of the parameter.  A
     checkpoint of the `torch.optim` class with the same name loads; options that it lacks take
     the values given to this constructor, options unknown here (``amsgrad``) are not followed.
 
-    With ``compiled=True`` one pass over memory steps all the tensors of a group: the function that
-    the reference form runs, as a kernel in C, which a C compiler makes in some tenths of a second
-    (the result is kept between processes).  It takes dense contiguous tensors on the CPU, of
-    float64, float32, bfloat16 or float16, where half types are rounded once per step; the other
-    tensors of the group, and all of them where there is no compiler (one warning says so) or under
-    `torch.compile`, are stepped as without it.  It is a matter of speed only: a checkpoint is the
-    same with and without it, and loading one leaves it as it is.  Whoever watches a step through a
-    ``TorchDispatchMode`` would not see the kernel, so that this is refused.
+    Complex parameters are pairs of real ones.  A DTensor (FSDP, tensor parallelism) is stepped by its
+    local part.  A sparse gradient steps the rows that it has, where the rule leaves a parameter with
+    a zero gradient as it is, momentum and decay included; elsewhere it is refused.
 
-    Differs from `torch.optim`: every argument is checked, in later groups too; no ``foreach``,
-    ``fused``, ``capturable`` or ``differentiable``; complex and sparse tensors are refused.
+    Every class takes, by name and for each group:
+
+    ``maximize``
+        Climb instead of descend; a decay outside the gradient stays a decay.
+    ``compiled``
+        One pass over memory steps all the tensors of a group: the function that the reference form
+        runs, as a kernel in C, which a C compiler makes in some tenths of a second (the result is kept
+        between processes).  It takes dense contiguous tensors on the CPU, of float64, float32, bfloat16
+        or float16, where half types are rounded once per step; the other tensors of the group, and all
+        of them where there is no compiler (one warning says so), are stepped as without it.  It is a
+        matter of speed only: a checkpoint is the same with and without it, and loading one leaves it
+        as it is.  Whoever watches a step through a ``TorchDispatchMode`` would not see the kernel, so
+        that this is refused.
+    ``capturable``
+        No number is fetched from the device: ``step`` and what hangs on it are tensors there, and
+        ``lr`` may be one, so that a CUDA graph can hold the step.  Tensor by tensor.  `torch.compile`
+        of a training step does the same, whether asked to or not, so that nothing is compiled anew
+        when the step or ``lr`` changes.
+    ``differentiable``
+        Autograd follows the step, into the gradients, the state and those hyper-parameters that are
+        tensors.  The parameters must not be leaves.  Tensor by tensor, by the function of the paper.
+
+    Differs from `torch.optim`: every argument is checked, in later groups too; no ``foreach`` and
+    ``fused``, which say how to compute, not what.
 
     Raises:
-        ValueError: An argument is NaN, infinite, or out of its range.
-        TypeError: A parameter is complex, or (in ``step``) a gradient is sparse, or a compiled
-            step is watched.
+        ValueError: An argument is NaN, infinite, or out of its range; or a checkpoint is not of this
+            rule.
+        TypeError: An argument is unknown; or (in ``step``) a sparse gradient has no meaning for the
+            rule, or a compiled step is watched.
+        FloatingPointError: The loss that a closure returned is NaN.
     """
+
+    def __init__(self, params: ParamsT, defaults: Mapping[str, Any], how: How) -> None:
+        if unknown := sorted(how.keys() - HOW.keys()):
+            known = ", ".join([*defaults, *HOW])
+            raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}; it has {known}.")
+        super().__init__(params, {**defaults, **HOW, **how})
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""
         raise NotImplementedError
+
+    def _scalars(self, h: Hyper) -> Mapping[str, float]:
+        """The numbers this rule keeps for each parameter, beside ``step``, and their first values."""
+        return {}
 
     def _rule(self, x: Tensor, g: Tensor, t: float, state: State, h: Hyper) -> tuple[Tensor, State]:
         """The function of the paper, with the hyper-parameters under the paper's names.
@@ -79,12 +96,12 @@ class Base(torch.optim.Optimizer):
             x: The parameter.
             g: Its gradient, to descend along.
             t: The step; the first is 1.
-            state: The buffers after step t - 1.
+            state: The buffers after step t - 1; and the scalars, as numbers.
             h: The hyper-parameters of the group.
 
         Returns:
-            The parameter and the buffers after step t, as new tensors.  Nothing but the arguments
-            may decide what they are: a kernel is kept for all optimizers of the class.
+            The parameter and the state after step t, as new tensors and numbers.  Nothing but the
+            arguments may decide what they are: a kernel is kept for all optimizers of the class.
         """
         raise NotImplementedError
 
@@ -101,19 +118,19 @@ class Base(torch.optim.Optimizer):
         Args:
             params: The parameters, all of one device and dtype.
             grads: Their gradients, to descend along; not to be changed.
-            state: The lists of buffers, by name.
+            state: The lists of buffers and of scalars, by name.
             t: The step each parameter is at; the first is 1.
             h: The hyper-parameters of the group.
         """
         raise NotImplementedError
 
+    def _idle(self, h: Hyper) -> bool:
+        """Whether a zero gradient changes nothing: then a sparse one may step its rows alone."""
+        return False
+
     def _check(self, h: Hyper) -> None:
         """Refuses hyper-parameters out of range; a rule with options extends it."""
-        for name, high in _BELOW.items():
-            if name in h and not _between(h[name], high):
-                raise ValueError(f"{name} must be a number in [0, {high}), got {h[name]!r}.")
-        if not isinstance(h.get("compiled", False), bool):
-            raise ValueError(f"compiled must be True or False, got {h['compiled']!r}.")
+        check_numbers(h)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group, with its own values of any of the arguments.
@@ -122,16 +139,8 @@ class Base(torch.optim.Optimizer):
             param_group: ``params``, and the arguments that differ from the constructor's.
         """
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
-            self._check(hyper_parameters(group))
-            for p in group["params"]:
-                if p.is_complex():
-                    raise TypeError(
-                        f"{type(self).__name__} takes real parameters: store the complex one as "
-                        "torch.view_as_real(p) and rebuild it with torch.view_as_complex in the "
-                        "model."
-                    )
+            self._check(hyper_parameters(self.param_groups[-1]))
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves no trace
             raise
@@ -160,72 +169,141 @@ class Base(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+            if loss != loss:
+                raise FloatingPointError(
+                    f"the loss is NaN, so {type(self).__name__} has not stepped and its state is as it "
+                    "was: go back to the last checkpoint with a smaller lr, or clip the gradients."
+                )
         work = [
-            (hyper_parameters(group), [p for p in group["params"] if p.grad is not None])
-            for group in self.param_groups
+            (group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups
         ]
-        for _, params in work:  # all of them first: a refused step changes nothing
-            for p in params:
-                if p.grad.layout != torch.strided:
-                    raise TypeError(
-                        f"{type(self).__name__} takes dense gradients: build the embedding with "
-                        "sparse=False, or set p.grad = p.grad.to_dense() before step()."
-                    )
-        for h, params in work:
-            self._step_group(h, params)
+        for group, params in work:  # all of them first: a refused step changes nothing
+            self._check_layouts(group, params)
+        for group, params in work:
+            self._step_group(group, params)
         return loss
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over the state and the arguments of a checkpoint; ``compiled`` stays as it is.
+    def _check_layouts(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        if {torch.strided}.issuperset([p.grad.layout for p in params if p.grad is not None]):
+            return
+        coo = {torch.strided, torch.sparse_coo}.issuperset([
+            p.grad.layout for p in params if p.grad is not None
+        ])
+        if not (coo and self._idle(hyper_parameters(group)) and not group["differentiable"]):
+            raise TypeError(
+                f"{type(self).__name__} takes dense gradients with these arguments: build the embedding "
+                "with sparse=False, or set p.grad = p.grad.to_dense() before step()."
+            )
 
-        Args:
-            state_dict: What ``state_dict()`` gave, here or in the `torch.optim` class.
-        """
-        own = [group.get("compiled") for group in self.param_groups]
-        super().load_state_dict(state_dict)
-        for group, compiled in zip(self.param_groups, own, strict=True):
-            if compiled is not None:
-                group["compiled"] = compiled
+    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        if group["differentiable"]:
+            with torch.enable_grad():
+                self._step_differentiably(hyper_parameters(group, tensors=True), params)
+            return
+        if group["capturable"] or torch.compiler.is_compiling():
+            self._step_each(hyper_parameters(group, tensors=True), params, tensors=True)
+            return
+        h = hyper_parameters(group)
+        if h["compiled"]:
+            params = self._step_compiled(group, h, params)
+        self._step_each(h, [p for p in params if _is_sparse(p)])
+        self._step_lists(h, [p for p in params if not _is_sparse(p)])
 
-    def _step_group(self, h: Hyper, params: list[Tensor]) -> None:
-        if h.get("compiled") and not torch.compiler.is_compiling():
-            params = self._step_compiled(h, params)
+    def _step_lists(self, h: Hyper, params: list[Tensor]) -> None:
+        """Steps with `_update`, all the tensors of one device and dtype at once."""
+        names = [*self._buffers(h), *self._scalars(h)]
         for bucket in _by_device_and_dtype(params):
             states = [self._state(p, h) for p in bucket]
             steps = [state["step"] for state in states]
             torch._foreach_add_(steps, 1)
-            grads: Tensors = [p.grad for p in bucket if p.grad is not None]
+            grads: Tensors = [gradient(p) for p in bucket]
             self._update(
-                bucket,
+                [plain(p) for p in bucket],
                 torch._foreach_neg(grads) if h["maximize"] else grads,
-                {name: [state[name] for state in states] for name in self._buffers(h)},
+                {name: [plain(state[name]) for state in states] for name in names},
                 [step.item() for step in steps],
                 h,
             )
 
-    def _step_compiled(self, h: Hyper, params: list[Tensor]) -> list[Tensor]:
+    def _step_each(self, h: Hyper, params: list[Tensor], *, tensors: bool = False) -> None:
+        """Steps with `_rule`, one tensor at a time.
+
+        Args:
+            h: The hyper-parameters.
+            params: The parameters, which have gradients.
+            tensors: Leave the step and the scalars on their device.
+        """
+        for p in params:
+            state = self._state(p, h)
+            state["step"] += 1
+            t: Any = state["step"] if tensors else state["step"].item()
+            x, kept = plain(p), {name: plain(state[name]) for name in self._buffers(h)}
+            scalars: Any = {
+                name: state[name] if tensors else state[name].item() for name in self._scalars(h)
+            }
+            rows = Rows(p) if _is_sparse(p) else All(p)
+            g = -rows.gradient if h["maximize"] else rows.gradient
+            before = {name: rows.of(buffer) for name, buffer in kept.items()}
+            new_x, new = self._rule(rows.of(x), g, t, Kept(before | scalars), h)
+            rows.put(x, new_x)
+            for name, buffer in kept.items():
+                rows.put(buffer, new[name])
+            for name in scalars:
+                state[name].fill_(new[name])
+
+    def _step_differentiably(self, h: Hyper, params: list[Tensor]) -> None:
+        """Steps with `_rule` under autograd: what is kept is replaced, not written over."""
+        for p in params:
+            state = self._state(p, h)
+            state["step"] = state["step"] + 1
+            names = [*self._buffers(h), *self._scalars(h)]
+            g, t = gradient(p), state["step"].item()
+            before = Kept({name: plain(state[name]) for name in names})
+            x, new = self._rule(plain(p), -g if h["maximize"] else g, t, before, h)
+            for name in names:
+                pairs = state[name].is_complex()
+                state[name] = torch.view_as_complex(new[name]) if pairs else new[name]
+            p.copy_(torch.view_as_complex(x) if p.is_complex() else x)
+
+    def _step_compiled(self, group: Mapping[str, Any], h: Hyper, params: list[Tensor]) -> list[Tensor]:
         """Steps what a kernel can step, and returns the rest."""
         if torch._C._len_torch_dispatch_stack():
             raise TypeError(
                 f"{type(self).__name__}(compiled=True) cannot step under a TorchDispatchMode, which "
                 "does not see into a compiled kernel: set compiled=False to watch a step."
             )
-        names = tuple(self._buffers(h))
-        states = [self.state[p] for p in params]
+        return gather.stepped(self, group, h, params)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over the state and the arguments of a checkpoint; ``compiled`` stays as it is.
+
+        Args:
+            state_dict: What ``state_dict()`` gave, here or in the `torch.optim` class.
+
+        Raises:
+            ValueError: It is of another rule, or of parameters of other shapes; nothing was loaded.
+        """
+        if not (isinstance(state_dict, dict) and {"state", "param_groups"} <= state_dict.keys()):
+            raise ValueError("a checkpoint of an optimizer is what its state_dict() gave.")
+        state, groups = self.state, self.param_groups
+        super().load_state_dict(state_dict)
+        checkpoint.tidy(self.state)
+        loaded = [(p, hyper_parameters(group)) for group in self.param_groups for p in group["params"]]
         try:
-            kept = [[state[name] for state in states] for name in ("step", *names)]
-        except KeyError:
-            states = [self._state(p, h) for p in params]
-            kept = [[state[name] for state in states] for name in ("step", *names)]
-        known, fixed = kernel.known(h, self.defaults)
-        left: list[Tensor] = []
-        for columns, dtype, t in kernel.parts([params, [p.grad for p in params], *kept]):
-            found = dtype and kernel.find(type(self), self._rule, names, dtype, fixed, known, t)
-            if found:
-                found.step(columns, known, t)
-            else:
-                left += columns[0]
-        return left
+            for group in self.param_groups:
+                self._check(hyper_parameters(group))
+            for index, (p, h) in enumerate(loaded):
+                needed = [*self._buffers(h), *self._scalars(h)]
+                checkpoint.check(type(self).__name__, index, p, self.state.get(p, {}), needed)
+        except ValueError:
+            super().__setstate__({"state": state, "param_groups": groups})
+            raise
+        for group, old in zip(self.param_groups, groups, strict=True):
+            group["compiled"] = old["compiled"]
+        for (p, h), saved in zip(loaded, checkpoint.saved(state_dict), strict=True):
+            for name in self._scalars(h).keys() & saved.keys():  # torch casts them as the buffers
+                where = p.device if h["capturable"] else "cpu"
+                self.state[p][name] = saved[name].clone().to(where, torch.float32)
 
     def _state(self, p: Tensor, h: Hyper) -> State:
         """The state of `p`, with what is missing filled in.
@@ -234,66 +312,38 @@ class Base(torch.optim.Optimizer):
         option that needs a buffer.
         """
         state: State = self.state[p]
+        where = p.device if h["capturable"] else torch.device("cpu")
         if "step" not in state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
+            state["step"] = torch.zeros((), dtype=torch.float32, device=where)
+        for name, value in self._scalars(h).items():
+            if name not in state:
+                state[name] = torch.full((), value, dtype=torch.float32, device=where)
         for name, value in self._buffers(h).items():
             if name not in state:
                 state[name] = torch.full_like(p, value)
+                if value != 0 and p.is_complex():
+                    plain(state[name]).fill_(value)
         return state
 
 
-def hyper_parameters(group: Mapping[str, Any]) -> Hyper:
-    """What a step reads from a group: numbers and options, the betas by name.
+def chosen(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+    """One of two, by a condition on the step; of a step that stays on its device, both are worked out.
 
     Args:
-        group: One of ``param_groups``; a number may be a one-element tensor, as in `torch.optim`.
+        condition: Yes or no, or a tensor that says so.
+        then: What it is where the condition holds.
+        otherwise: What it is elsewhere.
 
     Returns:
-        The options of the group, without its parameters.
+        The value.
     """
-    h: Hyper = {k: v.item() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
-    if "betas" in h:
-        try:
-            h["beta1"], h["beta2"] = h.pop("betas")
-        except (TypeError, ValueError):
-            raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']!r}.") from None
-    return h
+    if isinstance(condition, Tensor):
+        return torch.where(condition, then(), otherwise())
+    return then() if condition else otherwise()
 
 
-def l2(grads: Tensors, params: list[Tensor], weight_decay: float) -> Tensors:
-    """Adds the gradient of λ/2 |x|², λ = `weight_decay`, without writing to `grads`.
-
-    Args:
-        grads: The gradients of the loss.
-        params: The parameters x.
-        weight_decay: λ.
-
-    Returns:
-        The gradients g + λ x.
-    """
-    return torch._foreach_add(grads, params, alpha=weight_decay) if weight_decay != 0 else grads
-
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Refuses an option that is not on offer.
-
-    Args:
-        name: The argument.
-        value: What was given.
-        choices: What can be given.
-
-    Raises:
-        ValueError: `value` is not one of `choices`.
-    """
-    if value not in (choices := tuple(choices)):
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
-
-
-def _between(value: Any, high: float) -> bool:
-    try:
-        return bool(0 <= value < high)  # written so that NaN is out
-    except TypeError:
-        return False
+def _is_sparse(p: Tensor) -> bool:
+    return p.grad is not None and p.grad.layout == torch.sparse_coo
 
 
 def _by_device_and_dtype(params: list[Tensor]) -> Iterator[list[Tensor]]:

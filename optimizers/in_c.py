@@ -86,15 +86,20 @@ static void narrow(const float *from, uint16_t *to, int64_t n) {
 }
 """
 
-# Each thread walks through its share of all the coordinates, whichever tensors they are in.
+# Each thread walks through its share of all the coordinates, whichever tensors they are in.  `scalars`
+# has a row for the count of steps and for each number that is kept for a tensor; the answer is 1, and
+# nothing was done, where they are not what `was` says.
 _BODY = """
-void step(int64_t tensors, const int64_t *sizes, void *const *const *memory, float *const *counts,
-          const double *given, int64_t threads) {{
+int64_t step(int64_t tensors, const int64_t *sizes, void *const *const *memory,
+             float *const *const *scalars, const float *was, const double *given, int64_t threads) {{
     {numbers}
+    for (int64_t j = 0; j < {rows}; j++)
+        for (int64_t k = 0; k < tensors; k++)
+            if (*scalars[j][k] != was[j]) return 1;
     int64_t total = 0;
     for (int64_t k = 0; k < tensors; k++) {{
         total += sizes[k];
-        *counts[k] += 1;
+        {kept}
     }}
     if (threads > 1 + total / {share}) threads = 1 + total / {share};
     #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
@@ -108,6 +113,7 @@ void step(int64_t tensors, const int64_t *sizes, void *const *const *memory, flo
             {walk}
         }}
     }}
+    return 0;
 }}
 """
 
@@ -139,13 +145,16 @@ _C = {
 }  # fmt: skip
 
 
-def source(written: Trace, out: Mapping[str, Element], dtype: torch.dtype) -> str:
+def source(
+    written: Trace, out: Mapping[str, Element], scalars: Sequence[int], dtype: torch.dtype
+) -> str:
     """Return the step in C.
 
     Args:
         written: what was written down.
         out: the new value of each tensor that changes, the parameter's under ``x``.
-        dtype: the type of all of them.
+        scalars: which of the numbers that are given each scalar becomes.
+        dtype: the type of all the tensors.
     """
     kind = TYPES[dtype]
     names = ["x", "g", *(n for n in out if n != "x")]
@@ -184,7 +193,10 @@ def source(written: Trace, out: Mapping[str, Element], dtype: torch.dtype) -> st
     head = _HEAD + (_FP16 if kind.block else _BF16 if "bf16" in kind.load else "")
     suffix = "" if kind.computed == "double" else "f"
     head += f"\ntypedef {kind.computed} T;\n#define SQRT sqrt{suffix}\n#define FABS fabs{suffix}\n"
-    return head + _filled(_BODY, numbers=numbers, share=[str(SHARE)], walk=walk)
+    kept = ["*scalars[0][k] += 1;"]
+    kept += [f"*scalars[{j}][k] = (float)given[{n}];" for j, n in enumerate(scalars, start=1)]
+    rows = [str(len(kept))]
+    return head + _filled(_BODY, numbers=numbers, rows=rows, kept=kept, share=[str(SHARE)], walk=walk)
 
 
 def _filled(template: str, **parts: Sequence[str]) -> str:

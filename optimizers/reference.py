@@ -4,9 +4,13 @@ A reference form is slow and plain on purpose.  It is what the fast form is comp
 what a reader holds against the paper.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
-from adamproof.optimizers.base import Base, Hyper
+from adamproof.optimizers.base import Base
+from adamproof.optimizers.hyper import Hyper
 
 
 class Reference(Base):
@@ -20,13 +24,8 @@ class Reference(Base):
     the formula are not.  ``compiled`` is not followed: it never compiles.
     """
 
-    def _step_group(self, h: Hyper, params: list[Tensor]) -> None:
-        for p in params:
-            if p.grad is None:
-                continue
-            g = -p.grad if h["maximize"] else p.grad
-            state = self._state(p, h)
-            state["step"] += 1
-            x, new = self._rule(p, g, state["step"].item(), state, h)
-            p.copy_(x)
-            state.update(new)
+    def _step_lists(self, h: Hyper, params: list[Tensor]) -> None:
+        self._step_each(h, params)
+
+    def _step_compiled(self, group: Mapping[str, Any], h: Hyper, params: list[Tensor]) -> list[Tensor]:
+        return params

@@ -1,12 +1,15 @@
 """RMSprop: the gradient divided by the root of a running average of its square."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from adamproof.optimizers.base import Base, Hyper, State, Tensors, l2
+from adamproof.optimizers.base import Base, State
+from adamproof.optimizers.decay import Tensors, l2
+from adamproof.optimizers.hyper import How, Hyper, check_choice
 from adamproof.optimizers.reference import Reference
 
 
@@ -22,6 +25,7 @@ def rmsprop(
     mu: float = 0.0,
     weight_decay: float = 0.0,
     centered: bool = False,
+    eps_inside: bool = False,
 ) -> tuple[Tensor, State]:
     """One step of RMSprop, out of place.
 
@@ -34,10 +38,11 @@ def rmsprop(
         state: ``square_avg`` and ``momentum_buffer``; ``grad_avg`` if centered.
         alpha: Learning rate α (Graves: ℷ).
         rho: Smoothing ρ (the lecture: 0.9; Graves: ℵ; torch calls it ``alpha``).
-        eps: ε, outside the root (Graves: ℸ, inside).
+        eps: ε (Graves: ℸ).
         mu: Momentum μ (Graves: ℶ).
         weight_decay: Factor λ of the penalty λ/2 |x|².
         centered: Divide by an estimate of the standard deviation.
+        eps_inside: Add ε under the root, as Graves does.
 
     Returns:
         The new parameter and the new state.
@@ -49,7 +54,8 @@ def rmsprop(
         new["grad_avg"] = rho * state["grad_avg"] + (1 - rho) * g  # Eq. (39)
         # v ≥ ḡ² by Cauchy-Schwarz, so the maximum is idle but for rounding.
         v = torch.maximum(v - new["grad_avg"] ** 2, torch.zeros_like(v))
-    b = mu * state["momentum_buffer"] + g / (v.sqrt() + eps)  # Eq. (40), without the rate
+    root = (v + eps).sqrt() if eps_inside else v.sqrt() + eps
+    b = mu * state["momentum_buffer"] + g / root  # Eq. (40), without the rate
     new["momentum_buffer"] = b
     return x - alpha * b, new  # Eq. (41)
 
@@ -62,7 +68,7 @@ class RMSprop(Base):
         g = ∇f(x) + λ x
         v = ρ v + (1 - ρ) g²
         ḡ = ρ ḡ + (1 - ρ) g                    if centered, else ḡ = 0
-        b = μ b + g / (√(v - ḡ²) + ε)
+        b = μ b + g / (√(v - ḡ²) + ε)          or / √(v - ḡ² + ε) if eps_inside
         x = x - α b
 
     ==================  ================================================
@@ -80,7 +86,10 @@ class RMSprop(Base):
     arithmetic it is never negative; in floats it can be once the gradient hardly changes, and
     torch's parameter is then NaN for ever.  (The step is α g/ε there all the same: centered
     RMSprop wants an ``eps`` that is not tiny.)
-    Differs from Graves: ε outside the root and α outside b, as in torch.
+    Differs from Graves: α outside b, as in torch.
+
+    Who does which: ε stands beside the root in torch and optax, and under it in Graves and
+    TensorFlow, where an ``eps`` of 1e-10 is as large as one of 1e-5 beside it.
 
     Args:
         params: Tensors, or groups of them.
@@ -91,8 +100,8 @@ class RMSprop(Base):
         weight_decay: λ, in [0, inf): L2, added to the gradient.
         momentum: μ, in [0, 1).
         centered: Divide by an estimate of the standard deviation.
-        maximize: Climb instead of descend.
-        compiled: Step with a compiled kernel where that is possible; see `Base`.
+        eps_inside: Add ε under the root.
+        **how: ``maximize``, ``compiled``, ``capturable``, ``differentiable``; see `Base`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -108,8 +117,8 @@ class RMSprop(Base):
         momentum: float = 0.0,
         centered: bool = False,
         *,
-        maximize: bool = False,
-        compiled: bool = False,
+        eps_inside: bool = False,
+        **how: Unpack[How],
     ) -> None:
         defaults = {
             "lr": lr,
@@ -118,10 +127,14 @@ class RMSprop(Base):
             "weight_decay": weight_decay,
             "momentum": momentum,
             "centered": centered,
-            "maximize": maximize,
-            "compiled": compiled,
+            "eps_inside": eps_inside,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, how)
+
+    def _check(self, h: Hyper) -> None:
+        super()._check(h)
+        check_choice("centered", h["centered"], (True, False))
+        check_choice("eps_inside", h["eps_inside"], (True, False))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         centered = {"grad_avg": 0.0} if h["centered"] else {}
@@ -140,6 +153,7 @@ class RMSprop(Base):
             mu=h["momentum"],
             weight_decay=h["weight_decay"],
             centered=h["centered"],
+            eps_inside=h["eps_inside"],
         )
 
     def _update(
@@ -154,16 +168,18 @@ class RMSprop(Base):
         grads = l2(grads, params, h["weight_decay"])
         torch._foreach_mul_(v, rho)
         torch._foreach_addcmul_(v, grads, grads, 1 - rho)
+        variance: Tensors = v
         if h["centered"]:
             g_avg = state["grad_avg"]
             torch._foreach_lerp_(g_avg, grads, 1 - rho)
-            denominator = torch._foreach_addcmul(v, g_avg, g_avg, -1)
+            variance = torch._foreach_addcmul(v, g_avg, g_avg, -1)
             # torch.optim.RMSprop takes the root of a negative rounding error.
-            torch._foreach_maximum_(denominator, 0)
-            torch._foreach_sqrt_(denominator)
+            variance = torch._foreach_maximum(variance, 0)
+        if h["eps_inside"]:
+            denominator = torch._foreach_sqrt(torch._foreach_add(variance, h["eps"]))
         else:
-            denominator = torch._foreach_sqrt(v)
-        torch._foreach_add_(denominator, h["eps"])
+            denominator = torch._foreach_sqrt(variance)
+            denominator = torch._foreach_add(denominator, h["eps"])
         if h["momentum"] == 0:
             torch._foreach_addcdiv_(params, grads, denominator, -lr)
         else:
@@ -174,7 +190,4 @@ class RMSprop(Base):
 
 
 class RMSpropReference(Reference, RMSprop):
-    """`RMSprop`, stepped by `rmsprop`; it keeps b even when μ = 0."""
-
-    def _buffers(self, h: Hyper) -> Mapping[str, float]:
-        return {**super()._buffers(h), "momentum_buffer": 0.0}
+    """`RMSprop`, stepped by `rmsprop`."""

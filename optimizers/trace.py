@@ -53,7 +53,7 @@ def _number(trace: Trace, value: Any) -> Number:
 
 @dataclass(eq=False)
 class Number:
-    """A number that is known before the kernel runs, as Python source in ``h`` and ``t``."""
+    """A number that is known before the kernel runs, as Python source in ``h``, ``t`` and ``s``."""
 
     trace: Trace
     source: str
@@ -62,7 +62,8 @@ class Number:
     @property
     def literal(self) -> float | None:
         """The value where it is the same at every step."""
-        return None if "h[" in self.source or "t" in self.source else self.value
+        varying = any(sign in self.source for sign in ("h[", "s[", "t"))
+        return None if varying else self.value
 
     def _with(self, other: Any, sign: str, work: Callable[[float, float], float]) -> Any:
         if isinstance(other, Element):
@@ -254,13 +255,16 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Element]]] = {
 }
 
 
-def stand_ins(trace: Trace, h: Hyper, t: float) -> tuple[dict[str, Any], Number]:
-    """Return the hyper-parameters and the step as numbers; options, and zeros, as they are.
+def stand_ins(
+    trace: Trace, h: Hyper, t: float, scalars: Mapping[str, float]
+) -> tuple[dict[str, Any], Number, dict[str, Any]]:
+    """Return hyper-parameters, step and scalars as numbers; options, and zeros, as they are.
 
     A hyper-parameter that is 0 leaves a part of a rule out, so that it is a case of its own.
     """
     kept = {n: Number(trace, f"h[{n!r}]", float(v)) if varies(v) else v for n, v in h.items()}
-    return kept, Number(trace, "t", float(t))
+    numbers = {n: Number(trace, f"s[{n!r}]", v) for n, v in scalars.items()}
+    return kept, Number(trace, "t", float(t)), numbers
 
 
 def varies(value: Any) -> bool:
@@ -268,14 +272,14 @@ def varies(value: Any) -> bool:
     return isinstance(value, (float, int)) and value is not True and value != 0
 
 
-def buffers(trace: Trace, names: tuple[str, ...]) -> dict[str, Element]:
+def kept(trace: Trace, names: tuple[str, ...], scalars: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state of a rule; an entry that is not kept is 0."""
     zero = trace.element("constant", 0.0)
-    return _Kept({n: trace.element("buffer", n) for n in names}, zero)
+    return _Kept({n: trace.element("buffer", n) for n in names} | dict(scalars), zero)
 
 
-class _Kept(dict[str, Element]):
-    def __init__(self, entries: Mapping[str, Element], zero: Element) -> None:
+class _Kept(dict[str, Any]):
+    def __init__(self, entries: Mapping[str, Any], zero: Element) -> None:
         super().__init__(entries)
         self.zero = zero
 

@@ -1,0 +1,200 @@
+"""Which tensors a kernel may step, and where they lie.
+
+An address says nothing of what lies there, so everything is asked for, at every step; the questions are
+put to whole columns, for speed.  Of tensors that were stepped before, less has to be asked: their memory
+is held, so that the same address is the same memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from array import array
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from operator import attrgetter, is_, itemgetter
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from adamproof.optimizers import kernel
+from adamproof.optimizers.hyper import Hyper
+from adamproof.optimizers.views import gradient, plain
+
+#: The parameters, their gradients, their counts of steps, each kind of scalar and each kind of buffer.
+Columns: TypeAlias = list[list[Any]]
+
+_PLAIN: Final = {Tensor, torch.nn.Parameter}
+_dtype, _on_cpu, _grad = attrgetter("dtype"), attrgetter("is_cpu"), attrgetter("grad")
+
+
+def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Tensor]) -> list[Tensor]:
+    """Step what a kernel can step.
+
+    Args:
+        optimizer: whose rule it is.
+        group: the group of the parameters.
+        h: its hyper-parameters.
+        params: those of its parameters that have a gradient.
+
+    Returns:
+        The parameters that it cannot step.
+    """
+    buffers, scalars = tuple(optimizer._buffers(h)), tuple(optimizer._scalars(h))
+    known, fixed = kernel.known(h, optimizer.defaults)
+    plans = _plans().setdefault(optimizer, {})
+    plan, names = plans.get(id(group)), ("step", *scalars, *buffers)
+    if plan and plan.names == names and plan.step(optimizer, params, known, fixed):
+        return []
+    plans.pop(id(group), None)
+    states = [optimizer._state(p, h) for p in params]
+    views: list[Any] = params
+    grads: list[Any] = list(map(_grad, params))
+    kept = [[state[name] for state in states] for name in names]
+    if not _PLAIN.issuperset(map(type, params)) or any(map(Tensor.is_complex, params)):
+        views, grads = list(map(plain, params)), list(map(gradient, params))
+        kept = [list(map(plain, column)) for column in kept]
+    left: list[Tensor] = []
+    for columns, dtype, numbers in _parts([params, views, grads, *kept], len(scalars)):
+        owners, *tensors = columns
+        t, now = numbers[0] + 1, dict(zip(scalars, numbers[1:], strict=True))
+        found = dtype and kernel.find(
+            type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now
+        )
+        if not found:
+            left += owners
+            continue
+        assert dtype is not None
+        made = Plan(owners, tensors, dtype, names, len(scalars))
+        found.step(made.sizes, *made.addresses(tensors[1]), known, t, now)
+        # As any operation in place does: a graph that holds the old values must not be run back.
+        torch.autograd.graph.increment_version(owners)
+        if len(owners) == len(params) and views is params:
+            plans[id(group)] = made
+    return left
+
+
+class Plan:
+    """Tensors that were found fit for a kernel, with their addresses and their memory.
+
+    Args:
+        owners: the parameters.
+        tensors: the columns: parameters, gradients, counts, scalars, buffers.
+        dtype: the type of the parameters.
+        names: the entries of the state, in the order of the columns.
+        scalars: how many of them are scalars, beside the count.
+    """
+
+    def __init__(
+        self,
+        owners: list[Any],
+        tensors: Columns,
+        dtype: torch.dtype,
+        names: tuple[str, ...],
+        scalars: int,
+    ) -> None:
+        params, _, *kept = tensors
+        self.owners, self.dtype, self.names = owners, dtype, names
+        self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
+        self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
+        self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
+        self.numels = list(map(Tensor.numel, params))
+        self.sizes = array("q", self.numels)
+        self.x = _addresses(params)
+        self.kept = [_addresses(column) for column in kept]
+        self.where = _addresses(self.entries)
+        self.held = [a.untyped_storage() for a in (*params, *self.entries)]
+
+    def addresses(self, grads: list[Any]) -> tuple[list[array[int]], list[array[int]]]:
+        """Return the addresses as a kernel wants them: of what it steps, and of its scalars."""
+        rows = len(self.rows)
+        return [self.x, _addresses(grads), *self.kept[rows:]], self.kept[:rows]
+
+    def step(self, optimizer: Any, params: list[Any], h: Hyper, fixed: tuple[Any, ...]) -> bool:
+        """Take a step with the same tensors.
+
+        Args:
+            optimizer: whose tensors they are.
+            params: its parameters with a gradient.
+            h: the hyper-parameters.
+            fixed: those that decide which kernel it is.
+
+        Returns:
+            Whether it was taken: not where something is no longer what it was.
+        """
+        if len(params) != len(self.owners) or not all(map(is_, params, self.owners)):
+            return False
+        state, grads = optimizer.state, list(map(_grad, params))
+        try:
+            entries = list(chain.from_iterable(map(self.of_state, [state[p] for p in params])))
+        except KeyError:
+            return False
+        if not all(map(is_, entries, self.entries)) or _addresses(entries) != self.where:
+            return False
+        if _addresses(params) != self.x or not all(map(Tensor.is_contiguous, params)):
+            return False
+        if not _alike(grads, self.dtype) or list(map(Tensor.numel, grads)) != self.numels:
+            return False
+        if any(map(Tensor.is_neg, grads)):  # the sign is not in its memory yet
+            return False
+        t, *now = [entry.item() for entry in entries[: len(self.rows)]]
+        scalars = dict(zip(self.rows[1:], now, strict=True))
+        found = kernel.find(
+            type(optimizer), optimizer._rule, self.buffers, self.dtype, fixed, h, t + 1, scalars
+        )
+        if not found or not found.step(self.sizes, *self.addresses(grads), h, t + 1, scalars):
+            return False
+        torch.autograd.graph.increment_version(params)
+        return True
+
+
+# In a cache, not in a global; see `kernel`.
+@functools.cache
+def _plans() -> WeakKeyDictionary[Any, dict[int, Plan]]:
+    """Return the plans of each optimizer of this process, by group."""
+    return WeakKeyDictionary()
+
+
+def _addresses(column: list[Any]) -> array[int]:
+    return array("Q", list(map(Tensor.data_ptr, column)))
+
+
+def _alike(column: list[Any], dtype: torch.dtype) -> bool:
+    """Whether all are dense contiguous tensors of the CPU, of that type."""
+    return (
+        _PLAIN.issuperset(map(type, column))
+        and all(map(_on_cpu, column))
+        and all(map(Tensor.is_contiguous, column))
+        and set(map(_dtype, column)) <= {dtype}
+    )
+
+
+def _parts(
+    columns: Columns, scalars: int
+) -> Iterator[tuple[Columns, torch.dtype | None, tuple[float, ...]]]:
+    """Yield the tensors that one kernel steps together, with their dtype, their count and scalars.
+
+    The dtype is None for those that no kernel can step.
+    """
+    together: dict[tuple[torch.dtype | None, tuple[float, ...]], list[tuple[Any, ...]]] = {}
+    for row in zip(*columns, strict=True):
+        fits = _fit(row[1:], scalars)
+        numbers = tuple(a.item() for a in row[3 : 4 + scalars]) if fits else ()
+        together.setdefault((row[1].dtype if fits else None, numbers), []).append(row)
+    for (dtype, numbers), rows in together.items():
+        yield [list(column) for column in zip(*rows, strict=True)], dtype, numbers
+
+
+def _fit(row: tuple[Any, ...], scalars: int) -> bool:
+    p, g, *kept = row
+    numbers, buffers = kept[: 1 + scalars], kept[1 + scalars :]
+    return (
+        p.dtype in kernel.TYPES
+        and g.layout == torch.strided
+        and _alike([p, g, *buffers], p.dtype)
+        and _alike(numbers, torch.float32)
+        and all(a.numel() == 1 for a in numbers)
+        and all(a.numel() == p.numel() for a in (g, *buffers))
+        and not g.is_neg()
+    )
