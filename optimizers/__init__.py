@@ -3,17 +3,25 @@
 Imports torch only.  Table of contents:
 
 ===============  =============================================================
-``base``         what every rule shares: arguments, state, closure, the lists
+``base``         what every rule shares: state, closure, the ways of taking a step
+``hyper``        the arguments, and what is refused
+``decay``        weight decay, in the gradient or outside
+``views``        complex, sharded and sparse tensors, as a rule sees them
+``checkpoint``   what is refused when a checkpoint is loaded
 ``reference``    the driver that steps tensor by tensor with a pure function
 ``trace``        runs a pure function on stand-ins, and writes down what it does
 ``in_c``         says that in C
-``kernel``       compiles it, and calls it: ``compiled=True``
+``compiler``     compiles that, once
+``kernel``       keeps the kernel of each rule: ``compiled=True``
+``gather``       the tensors that a kernel may step, and where they lie
 ``sgd``          gradient descent, heavy ball, Nesterov
 ``adagrad``      Duchi, Hazan & Singer 2011
 ``rmsprop``      Tieleman & Hinton 2012; centered, Graves 2013; with momentum
 ``adam``         Kingma & Ba 2015
 ``adamw``        Loshchilov & Hutter 2019, decay ``coupled`` or ``uncoupled``
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
+``nadam``        Dozat 2016, his form and that of the frameworks
+``radam``        Liu et al. 2020, threshold 4 or 5, two ways to wait
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -41,6 +49,8 @@ from adamproof.optimizers.adam import Adam, AdamReference, adam
 from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
 from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
+from adamproof.optimizers.nadam import NAdam, NAdamReference, nadam
+from adamproof.optimizers.radam import RAdam, RAdamReference, radam
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
@@ -56,6 +66,10 @@ __all__ = [
     "AdamW",
     "AdamWReference",
     "Base",
+    "NAdam",
+    "NAdamReference",
+    "RAdam",
+    "RAdamReference",
     "RMSprop",
     "RMSpropReference",
     "Reference",
@@ -64,6 +78,8 @@ __all__ = [
     "adam",
     "adamw",
     "amsgrad",
+    "nadam",
+    "radam",
     "rmsprop",
     "sgd",
 ]

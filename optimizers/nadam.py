@@ -109,7 +109,7 @@ class NAdam(Base):
 
     Who does which: ``"frameworks"`` is `torch.optim.NAdam` and Keras, which average the gradients with
     β1 though they correct with μ; ``"dozat"`` is the paper, which averages with μ; ``"constant"`` is
-    both of them without a schedule, but for the correction of m the `optax` of ``nesterov=True``.
+    both of them without a schedule, and ``optax.nadam``.
 
     Args:
         params: Tensors, or groups of them.

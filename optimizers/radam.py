@@ -63,7 +63,9 @@ def radam(
         return alpha * rectifier(rho, rho_inf) * m_hat * adaptive  # … with adaptive momentum
 
     def unadapted() -> Tensor:
-        return alpha * m_hat if before == "momentum" else 0 * m_hat  # … with un-adapted momentum
+        return (
+            alpha * m_hat if before == "momentum" else torch.zeros_like(m_hat)
+        )  # … with un-adapted momentum
 
     return x - chosen(rho > threshold, rectified, unadapted), {"exp_avg": m, "exp_avg_sq": v}
 
