@@ -193,7 +193,8 @@ class NAdam(Base):
             mu = mu_next = [beta1 for _ in t]
             product = [beta1**step for step in t]
         else:
-            mu, mu_next = map(list, zip(*(momenta(beta1, h["momentum_decay"], step) for step in t)))
+            both = [momenta(beta1, h["momentum_decay"], step) for step in t]
+            mu, mu_next = [a for a, _ in both], [b for _, b in both]
             product = [a.item() * b for a, b in zip(state["mu_product"], mu, strict=True)]
             for kept, number in zip(state["mu_product"], product, strict=True):
                 kept.fill_(number)
