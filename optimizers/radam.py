@@ -59,13 +59,13 @@ def radam(
     rho, rho_inf = lengths(beta2, t)  # compute the length of the approximated SMA
 
     def rectified() -> Tensor:
-        adaptive = (1 - beta2**t) ** 0.5 / (v.sqrt() + eps)  # compute adaptive learning rate
-        return alpha * rectifier(rho, rho_inf) * m_hat * adaptive  # … with adaptive momentum
+        adaptive: Tensor = (1 - beta2**t) ** 0.5 / (v.sqrt() + eps)  # compute adaptive learning rate
+        return adaptive * m_hat * (alpha * rectifier(rho, rho_inf))  # … with adaptive momentum
 
     def unadapted() -> Tensor:
-        return (
-            alpha * m_hat if before == "momentum" else torch.zeros_like(m_hat)
-        )  # … with un-adapted momentum
+        if before == "nothing":
+            return torch.zeros_like(m_hat)
+        return alpha * m_hat  # … with un-adapted momentum
 
     return x - chosen(rho > threshold, rectified, unadapted), {"exp_avg": m, "exp_avg_sq": v}
 
