@@ -58,11 +58,11 @@ def radam(
     m_hat = m / (1 - beta1**t)  # compute bias-corrected moving average
     rho, rho_inf = lengths(beta2, t)  # compute the length of the approximated SMA
 
-    def rectified() -> Tensor:
-        adaptive: Tensor = (1 - beta2**t) ** 0.5 / (v.sqrt() + eps)  # compute adaptive learning rate
+    def rectified() -> Any:
+        adaptive = (1 - beta2**t) ** 0.5 / (v.sqrt() + eps)  # compute adaptive learning rate
         return adaptive * m_hat * (alpha * rectifier(rho, rho_inf))  # … with adaptive momentum
 
-    def unadapted() -> Tensor:
+    def unadapted() -> Any:
         if before == "nothing":
             return torch.zeros_like(m_hat)
         return alpha * m_hat  # … with un-adapted momentum
