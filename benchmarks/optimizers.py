@@ -110,8 +110,8 @@ def parameters(shapes: Sequence[Shape]) -> list[torch.nn.Parameter]:
 
 _COPY = """\
 #include <stdint.h>
-void step(int64_t tensors, const int64_t *sizes, float *const *const *memory, float *const *counts,
-          const double *given, int64_t threads) {{
+int64_t step(int64_t tensors, const int64_t *sizes, float *const *const *memory,
+             float *const *const *scalars, const float *was, const double *given, int64_t threads) {{
     #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t me = 0; me < threads; me++)
         for (int64_t k = 0; k < tensors; k++) {{
@@ -123,6 +123,7 @@ void step(int64_t tensors, const int64_t *sizes, float *const *const *memory, fl
                 {lines}
             }}
         }}
+    return 0;
 }}
 """
 
@@ -140,7 +141,7 @@ def floor(shapes: Sequence[Shape], buffers: int) -> Timed:
     sizes = array("q", [a.numel() for a in columns[0]])
     held = (columns, pointers, memory, sizes)  # their addresses are all that the loop has
     threads = torch.get_num_threads() if sum(sizes) > in_c.SHARE else 1
-    given = (len(sizes), sizes.buffer_info()[0], memory.buffer_info()[0], 0, 0, threads)
+    given = (len(sizes), sizes.buffer_info()[0], memory.buffer_info()[0], 0, 0, 0, threads)
     return Timed(lambda: (step(*given), held))
 
 

@@ -15,7 +15,12 @@ from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import ParamsT
+from torch._C._autograd import _profiler_enabled
+from torch.optim.optimizer import (
+    ParamsT,
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
 
 from adamproof.optimizers import checkpoint, gather
 from adamproof.optimizers.decay import Tensors
@@ -23,6 +28,7 @@ from adamproof.optimizers.hyper import HOW, How, Hyper, check_numbers, hyper_par
 from adamproof.optimizers.views import All, Kept, Rows, gradient, plain
 
 State: TypeAlias = dict[str, Tensor]
+_OF_ALL = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 
 
 class Base(torch.optim.Optimizer):
@@ -75,11 +81,12 @@ class Base(torch.optim.Optimizer):
         FloatingPointError: The loss that a closure returned is NaN.
     """
 
-    def __init__(self, params: ParamsT, defaults: Mapping[str, Any], how: How) -> None:
-        if unknown := sorted(how.keys() - HOW.keys()):
+    def __init__(self, params: ParamsT, defaults: Mapping[str, Any], how: How | None = None) -> None:
+        said = how or {}
+        if unknown := sorted(said.keys() - HOW.keys()):
             known = ", ".join([*defaults, *HOW])
             raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}; it has {known}.")
-        super().__init__(params, {**defaults, **HOW, **how})
+        super().__init__(params, {**HOW, **defaults, **said})
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""
@@ -155,7 +162,6 @@ class Base(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None: ...
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Moves every parameter that has a gradient by one step.
 
@@ -165,6 +171,19 @@ class Base(torch.optim.Optimizer):
         Returns:
             What the closure returned.
         """
+        return self._step_watched(closure) if self._watched else self._step(closure)
+
+    # torch wraps every step in a record for its profiler, a quarter of the time of a small one: here it
+    # is told that it has, and its wrapper is used where somebody watches.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    @property
+    def _watched(self) -> bool:
+        hooks = (self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks, *_OF_ALL)
+        return any(hooks) or (not torch.compiler.is_compiling() and _profiler_enabled())
+
+    @torch.no_grad()
+    def _step(self, closure: Callable[[], float] | None) -> float | None:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -174,28 +193,29 @@ class Base(torch.optim.Optimizer):
                     f"the loss is NaN, so {type(self).__name__} has not stepped and its state is as it "
                     "was: go back to the last checkpoint with a smaller lr, or clip the gradients."
                 )
-        work = [
-            (group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups
-        ]
-        for group, params in work:  # all of them first: a refused step changes nothing
-            self._check_layouts(group, params)
-        for group, params in work:
-            self._step_group(group, params)
+        work = []
+        for group in self.param_groups:  # all of them first: a refused step changes nothing
+            params = [p for p in group["params"] if p.grad is not None]
+            grads = [p.grad for p in params]
+            self._check_layouts(group, {g.layout for g in grads})
+            work.append((group, params, grads))
+        for group, params, grads in work:
+            self._step_group(group, params, grads)
         return loss
 
-    def _check_layouts(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        if {torch.strided}.issuperset([p.grad.layout for p in params if p.grad is not None]):
+    _step_watched = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def _check_layouts(self, group: dict[str, Any], layouts: set[torch.layout]) -> None:
+        if layouts <= {torch.strided}:
             return
-        coo = {torch.strided, torch.sparse_coo}.issuperset([
-            p.grad.layout for p in params if p.grad is not None
-        ])
+        coo = layouts <= {torch.strided, torch.sparse_coo}
         if not (coo and self._idle(hyper_parameters(group)) and not group["differentiable"]):
             raise TypeError(
                 f"{type(self).__name__} takes dense gradients with these arguments: build the embedding "
                 "with sparse=False, or set p.grad = p.grad.to_dense() before step()."
             )
 
-    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+    def _step_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
         if group["differentiable"]:
             with torch.enable_grad():
                 self._step_differentiably(hyper_parameters(group, tensors=True), params)
@@ -205,7 +225,7 @@ class Base(torch.optim.Optimizer):
             return
         h = hyper_parameters(group)
         if h["compiled"]:
-            params = self._step_compiled(group, h, params)
+            params = self._step_compiled(group, h, params, grads)
         self._step_each(h, [p for p in params if _is_sparse(p)])
         self._step_lists(h, [p for p in params if not _is_sparse(p)])
 
@@ -265,14 +285,16 @@ class Base(torch.optim.Optimizer):
                 state[name] = torch.view_as_complex(new[name]) if pairs else new[name]
             p.copy_(torch.view_as_complex(x) if p.is_complex() else x)
 
-    def _step_compiled(self, group: Mapping[str, Any], h: Hyper, params: list[Tensor]) -> list[Tensor]:
+    def _step_compiled(
+        self, group: Mapping[str, Any], h: Hyper, params: list[Tensor], grads: list[Tensor]
+    ) -> list[Tensor]:
         """Steps what a kernel can step, and returns the rest."""
         if torch._C._len_torch_dispatch_stack():
             raise TypeError(
                 f"{type(self).__name__}(compiled=True) cannot step under a TorchDispatchMode, which "
                 "does not see into a compiled kernel: set compiled=False to watch a step."
             )
-        return gather.stepped(self, group, h, params)
+        return gather.stepped(self, group, h, params, grads)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over the state and the arguments of a checkpoint; ``compiled`` stays as it is.

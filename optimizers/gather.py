@@ -1,8 +1,9 @@
 """Which tensors a kernel may step, and where they lie.
 
-An address says nothing of what lies there, so everything is asked for, at every step; the questions are
-put to whole columns, for speed.  Of tensors that were stepped before, less has to be asked: their memory
-is held, so that the same address is the same memory.
+An address says nothing of what lies there, so everything is asked for, at every step.  Of tensors that
+were stepped before, less has to be asked, for speed: torch compares parameters and gradients with what
+they looked like, all in one call; and the memory of parameters and state is held, so that the same
+address is the same memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch._C._dynamo.guards import TensorGuards
 
 from adamproof.optimizers import kernel
 from adamproof.optimizers.hyper import Hyper
@@ -26,10 +28,12 @@ from adamproof.optimizers.views import gradient, plain
 Columns: TypeAlias = list[list[Any]]
 
 _PLAIN: Final = {Tensor, torch.nn.Parameter}
-_dtype, _on_cpu, _grad = attrgetter("dtype"), attrgetter("is_cpu"), attrgetter("grad")
+_dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 
 
-def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Tensor]) -> list[Tensor]:
+def stepped(
+    optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Tensor], grads: list[Any]
+) -> list[Tensor]:
     """Step what a kernel can step.
 
     Args:
@@ -37,6 +41,7 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
         group: the group of the parameters.
         h: its hyper-parameters.
         params: those of its parameters that have a gradient.
+        grads: their gradients.
 
     Returns:
         The parameters that it cannot step.
@@ -45,12 +50,11 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
     known, fixed = kernel.known(h, optimizer.defaults)
     plans = _plans().setdefault(optimizer, {})
     plan, names = plans.get(id(group)), ("step", *scalars, *buffers)
-    if plan and plan.names == names and plan.step(optimizer, params, known, fixed):
+    if plan and plan.names == names and plan.step(optimizer, params, grads, known, fixed):
         return []
     plans.pop(id(group), None)
     states = [optimizer._state(p, h) for p in params]
     views: list[Any] = params
-    grads: list[Any] = list(map(_grad, params))
     kept = [[state[name] for state in states] for name in names]
     if not _PLAIN.issuperset(map(type, params)) or any(map(Tensor.is_complex, params)):
         views, grads = list(map(plain, params)), list(map(gradient, params))
@@ -58,14 +62,14 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
     left: list[Tensor] = []
     for columns, dtype, numbers in _parts([params, views, grads, *kept], len(scalars)):
         owners, *tensors = columns
+        if dtype is None:
+            left += owners
+            continue
         t, now = numbers[0] + 1, dict(zip(scalars, numbers[1:], strict=True))
-        found = dtype and kernel.find(
-            type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now
-        )
+        found = kernel.find(type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now)
         if not found:
             left += owners
             continue
-        assert dtype is not None
         made = Plan(owners, tensors, dtype, names, len(scalars))
         found.step(made.sizes, *made.addresses(tensors[1]), known, t, now)
         # As any operation in place does: a graph that holds the old values must not be run back.
@@ -76,7 +80,7 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
 
 
 class Plan:
-    """Tensors that were found fit for a kernel, with their addresses and their memory.
+    """Tensors that were found fit for a kernel: what they look like, and where their memory is.
 
     Args:
         owners: the parameters.
@@ -94,29 +98,37 @@ class Plan:
         names: tuple[str, ...],
         scalars: int,
     ) -> None:
-        params, _, *kept = tensors
+        params, grads, *kept = tensors
         self.owners, self.dtype, self.names = owners, dtype, names
         self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
-        self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
         self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
-        self.numels = list(map(Tensor.numel, params))
-        self.sizes = array("q", self.numels)
-        self.x = _addresses(params)
-        self.kept = [_addresses(column) for column in kept]
-        self.where = _addresses(self.entries)
+        self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
+        self.where = [_pointers(params), _pointers(self.entries)]
         self.held = [a.untyped_storage() for a in (*params, *self.entries)]
+        fixed = {"dynamic_dims_sizes": None, "dynamic_dims_strides": None}
+        self.alike = TensorGuards(*params, *grads, **fixed)
+        self.sizes = array("q", map(Tensor.numel, params))
+        self.x, *self.kept = (array("Q", _pointers(column)) for column in (params, *kept))
 
     def addresses(self, grads: list[Any]) -> tuple[list[array[int]], list[array[int]]]:
         """Return the addresses as a kernel wants them: of what it steps, and of its scalars."""
         rows = len(self.rows)
-        return [self.x, _addresses(grads), *self.kept[rows:]], self.kept[:rows]
+        return [self.x, array("Q", _pointers(grads)), *self.kept[rows:]], self.kept[:rows]
 
-    def step(self, optimizer: Any, params: list[Any], h: Hyper, fixed: tuple[Any, ...]) -> bool:
+    def step(
+        self,
+        optimizer: Any,
+        params: list[Any],
+        grads: list[Any],
+        h: Hyper,
+        fixed: tuple[Any, ...],
+    ) -> bool:
         """Take a step with the same tensors.
 
         Args:
             optimizer: whose tensors they are.
             params: its parameters with a gradient.
+            grads: their gradients.
             h: the hyper-parameters.
             fixed: those that decide which kernel it is.
 
@@ -125,18 +137,16 @@ class Plan:
         """
         if len(params) != len(self.owners) or not all(map(is_, params, self.owners)):
             return False
-        state, grads = optimizer.state, list(map(_grad, params))
+        state = optimizer.state
+        if not self.alike.check(*params, *grads):  # class, type, device, sizes, strides, no sign to come
+            return False
         try:
             entries = list(chain.from_iterable(map(self.of_state, [state[p] for p in params])))
         except KeyError:
             return False
-        if not all(map(is_, entries, self.entries)) or _addresses(entries) != self.where:
+        if not all(map(is_, entries, self.entries)):
             return False
-        if _addresses(params) != self.x or not all(map(Tensor.is_contiguous, params)):
-            return False
-        if not _alike(grads, self.dtype) or list(map(Tensor.numel, grads)) != self.numels:
-            return False
-        if any(map(Tensor.is_neg, grads)):  # the sign is not in its memory yet
+        if [_pointers(params), _pointers(entries)] != self.where:
             return False
         t, *now = [entry.item() for entry in entries[: len(self.rows)]]
         scalars = dict(zip(self.rows[1:], now, strict=True))
@@ -156,8 +166,8 @@ def _plans() -> WeakKeyDictionary[Any, dict[int, Plan]]:
     return WeakKeyDictionary()
 
 
-def _addresses(column: list[Any]) -> array[int]:
-    return array("Q", list(map(Tensor.data_ptr, column)))
+def _pointers(column: list[Any]) -> list[int]:
+    return list(map(Tensor.data_ptr, column))
 
 
 def _alike(column: list[Any], dtype: torch.dtype) -> bool:

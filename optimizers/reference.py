@@ -27,5 +27,7 @@ class Reference(Base):
     def _step_lists(self, h: Hyper, params: list[Tensor]) -> None:
         self._step_each(h, params)
 
-    def _step_compiled(self, group: Mapping[str, Any], h: Hyper, params: list[Tensor]) -> list[Tensor]:
+    def _step_compiled(
+        self, group: Mapping[str, Any], h: Hyper, params: list[Tensor], grads: list[Tensor]
+    ) -> list[Tensor]:
         return params
