@@ -430,7 +430,7 @@ class Checker:
         for gen, power in common:
             if not self._positive_gen(gen):
                 one = self._key(Ratio({((gen, 1),): Fraction(1)}))
-                out = self._mul(out, self._int_pow(self._generator("sign", one), abs(power)))
+                out = self._mul(out, self._int_pow(self._generator("sign", one), -power))
         below = {
             key: (poly, 1) for key, (poly, k) in r.den.items() if k % 2 and not self._coefficients(poly)
         }  # it is not 0: an even power is positive, and so is what is shown to be >= 0
