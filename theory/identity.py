@@ -439,6 +439,8 @@ class Checker:
         return self._mul(Ratio({(): turned}), out)
 
     def _opaque(self, name: str, args: tuple[Any, ...]) -> Ratio:
+        while any(a.func.__name__ == name for a in args):  # a maximum of maxima is one
+            args = tuple(b for a in args for b in (a.args if a.func.__name__ == name else (a,)))
         if name == "Max":
             args = self._largest(args)
             if len(args) == 1:
