@@ -160,6 +160,20 @@ def magnitude(a: Band) -> Band:
     return Band(low, np.maximum(np.abs(a.lo), np.abs(a.hi)), a.nan)
 
 
+def direction(a: Band) -> Band:
+    """Return sign(a); of a NaN kernels make NaN or 0."""
+    lo, hi = np.sign(a.lo), np.sign(a.hi)
+    return Band(np.where(a.nan, np.minimum(lo, 0.0), lo), np.where(a.nan, np.maximum(hi, 0.0), hi), a.nan)
+
+
+def chosen(truth: Band, a: Band, b: Band) -> Band:
+    """Return a where the truth is 1, b where it is 0, and either where it may be both."""
+    first, second, both = truth.lo == 1, truth.hi == 0, hull(a, b)
+    return Band(np.where(first, a.lo, np.where(second, b.lo, both.lo)),
+                np.where(first, a.hi, np.where(second, b.hi, both.hi)),
+                np.where(first, a.nan, np.where(second, b.nan, both.nan)))  # fmt: skip
+
+
 def larger(a: Band, b: Band) -> Band:
     """Return max(a, b), NaN where either is."""
     return Band(np.maximum(a.lo, b.lo), np.maximum(a.hi, b.hi), a.nan | b.nan)

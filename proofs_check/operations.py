@@ -87,6 +87,14 @@ ELEMENTWISE: dict[str, Callable[..., Formula]] = {
     "full_like": lambda a, fill_value, **_: fill_value,
 }
 
+#: Comparisons of tensors: no numbers, but what `where` branches on.  It may only do so on t and the
+#: hyper-parameters, as Python's ``if`` may.
+RELATIONS: dict[str, Callable[..., Formula]] = {
+    "gt": sp.Gt, "ge": sp.Ge, "lt": sp.Lt, "le": sp.Le, "eq": sp.Eq, "ne": sp.Ne,
+    "greater": sp.Gt, "greater_equal": sp.Ge, "less": sp.Lt, "less_equal": sp.Le, "not_equal": sp.Ne,
+    **{f"__{name}__": getattr(sp, name.title()) for name in ("gt", "ge", "lt", "le", "eq", "ne")},
+}  # fmt: skip
+
 #: Python's operators on tensors.
 OPERATORS: dict[str, str] = {
     f"__{prefix}{python}__": torch_name

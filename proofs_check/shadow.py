@@ -22,17 +22,21 @@ from typing import Any, Self
 
 import sympy as sp
 import torch
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanAtom
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..theory.identity import Budget, Checker, Unsupported
 from ..theory.symbols import DOMAINS
 from . import operations as ops
-from .symbolic import LiftError, SymbolicFloat, exact, plain, stop
+from .symbolic import LiftError, SymbolicFloat, branch, exact, plain, stop
 
 #: A tensor whose memory was not written yet (``empty_like``): reading it stops the lift.
 UNWRITTEN = sp.Symbol("unwritten_memory")
 _INEXACT = (sp.Float, sp.I, sp.zoo, sp.oo, -sp.oo, sp.nan)
+#: The outcome of a comparison; SymPy's symbols are its Booleans too.
+_TRUTH = (Relational, BooleanAtom)
 #: Rounding coarser than this is no small error beside a formula over the reals.
 COARSE = 1e-6
 
@@ -171,6 +175,8 @@ class Shadow(TorchFunctionMode):
     def _operand(self, value: Any, what: str) -> _Operand:
         if isinstance(value, torch.Tensor):
             place = self._read(value, what)
+            if isinstance(place.formula, _TRUTH):
+                stop(what, f"is given the comparison {place.formula}, which only where takes")
             return _Operand(place.formula, place.number)
         if isinstance(value, Number):
             return _Operand(exact(value, what), plain(value))
@@ -218,11 +224,44 @@ class Shadow(TorchFunctionMode):
             return SymbolicFloat(place.number, place.formula)
         if name.startswith("_foreach_"):
             return self._foreach(func, name, args, kwargs)
+        if name in ops.RELATIONS:
+            return self._compare(func, name, args, kwargs)
+        if name == "where":
+            return self._choose(func, name, args, kwargs)
         if name in ops.EMPTY:
             result = self._really(func, args, kwargs)
             self.put(result, UNWRITTEN)
             return result
         return self._operate(func, name, args, kwargs)
+
+    def _compare(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Compare, and keep the relation for a ``where``; nothing else takes a truth."""
+        left, right = (self._operand(a, name) for a in args)
+        result = self._really(func, args, kwargs)
+        number, relation = number_of(result), ops.RELATIONS[name]
+        if bool(number) != bool(relation(left.number, right.number)):
+            stop(name, f"of {left.number:.9g} and {right.number:.9g} came out otherwise than it should")
+        with torch._C.DisableTorchFunction():
+            memory = result.detach()
+        self._at[place_of(result)] = _Place(relation(left.formula, right.formula), number, memory)
+        return result
+
+    def _choose(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Take the side that the condition takes, and record the branch."""
+        if len(args) != 3 or not isinstance(args[0], torch.Tensor):
+            stop(name, "was called in a way that the lifter has no meaning for")
+        truth = self._read(args[0], name)
+        if not isinstance(truth.formula, _TRUTH):
+            stop(name, "is given a condition that is no comparison")
+        sides = [self._operand(a, name) for a in args[1:]]
+        result = self._really(func, args, kwargs)
+        taken = sides[0 if branch(truth.formula, bool(truth.number)) else 1]
+        self._settle_result(result, name, ops.unchanged, [taken], {})
+        return result
 
     def _attribute(self, func: Any, kind: str, args: tuple[Any, ...]) -> Any:
         attribute = getattr(func.__self__, "__name__", "?")

@@ -103,6 +103,8 @@ class Translation:
         name = e.func.__name__
         if name == "Abs":
             return z3.If(parts[0] >= 0, parts[0], -parts[0])
+        if name == "sign":
+            return z3.If(parts[0] > 0, z3.RealVal(1), z3.If(parts[0] < 0, z3.RealVal(-1), z3.RealVal(0)))
         if name in ("Max", "Min"):
             out = parts[0]
             for part in parts[1:]:

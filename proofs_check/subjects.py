@@ -21,7 +21,8 @@ import torch
 
 from ..theory.faithful import paper_of
 from ..theory.rule import Rule, pruned
-from ..theory.rules import RULES
+from ..theory.rules import RULES, named
+from ..theory.rules_decay import FORMS
 from .build import Recipe
 from .lift import Lift, lift
 from .symbolic import LiftError
@@ -187,8 +188,8 @@ def resolve(text: str, options: Iterable[str] = (), against: str = "") -> Subjec
     """
     extra = dict(parse_option(o) for o in options)
     known = builtin()
-    if against and against not in RULES:
-        raise UnknownSubject(f"there is no rule {against!r}; {nearest(against, RULES)}")
+    if against:
+        _check_rule(against)
     if text in known and not extra:
         subject = known[text]
         return subject if not against else replace(subject, against=against, kind="user")
@@ -204,6 +205,20 @@ def resolve(text: str, options: Iterable[str] = (), against: str = "") -> Subjec
         )
     cls = load(path)
     return Subject(shown, "user", Recipe(cls, options_all), against)
+
+
+def _check_rule(name: str) -> None:
+    """Raise `UnknownSubject`, with what could have been meant, unless there is a rule of that name."""
+    try:
+        named(name)
+    except KeyError as error:
+        told = error.args[0]
+        if "; " in told or ": " in told:  # it says what is wrong with it
+            raise UnknownSubject(told) from None
+        ends = ", ".join(FORMS)
+        raise UnknownSubject(
+            f"{told}; {nearest(name, RULES)} (a rule without decay may end in {ends})"
+        ) from None
 
 
 def _split(text: str) -> tuple[str, dict[str, Any]]:

@@ -69,6 +69,11 @@ class Record:
         return outcome
 
 
+def branch(condition: Any, outcome: bool) -> bool:
+    """Note a branch in the record of the lift, if there is one, and return the outcome."""
+    return _active[-1].branch(condition, outcome) if _active else outcome
+
+
 def _solved(condition: Any) -> Any:
     """Return t < 7 for t/7 < 1: enclosures decide the one at t = 7, but not the other."""
     free = condition.free_symbols

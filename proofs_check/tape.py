@@ -13,10 +13,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .bands import FLOAT32, FLOAT64, FORMATS, Band, Format, hull, larger, magnitude, negated, smaller
+from .bands import (
+    FLOAT32,
+    FLOAT64,
+    FORMATS,
+    Array,
+    Band,
+    Format,
+    Mask,
+    chosen,
+    direction,
+    hull,
+    larger,
+    made,
+    magnitude,
+    negated,
+    smaller,
+)
 from .rounding import Model, Nearest, Standard
 from .symbolic import LiftError
 
@@ -81,8 +98,30 @@ def _addcdiv(m: Model, a: Band, b: Band, c: Band, value: float = 1) -> Band:
     return hull(out, m.muladd(m.number(value), m.div(b, c), a))  # CUDA: value * (b / c)
 
 
-def _lerp(m: Model, a: Band, b: Band, weight: float) -> Band:
-    return m.lerp(a, b, m.number(weight))
+def _lerp(m: Model, a: Band, b: Band, weight: Operand) -> Band:
+    if not isinstance(weight, Band):
+        return m.lerp(a, b, m.number(weight))
+    d = m.sub(b, a)
+    near, far = m.muladd(weight, d, a), m.muladd(m.sub(weight, m.number(1)), d, b)
+    return chosen(_truth(m, magnitude(weight), 0.5, np.less), near, far)
+
+
+def _truth(m: Model, a: Operand, b: Operand, compare: Callable[[Array, Array], Mask]) -> Band:
+    """Return whether a comparison holds: 1, 0, or a band of both where the bands do not tell."""
+    a, b = (v if isinstance(v, Band) else hull(Band.point(v), _kept(m, v)) for v in (a, b))
+    ends = np.array([compare(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)])
+    always, ever = ends.all(axis=0), ends.any(axis=0)
+    lost = a.nan | b.nan
+    if compare in (np.equal, np.not_equal):  # the only ones that are not monotone
+        apart, known = (a.hi < b.lo) | (b.hi < a.lo), (a.lo == a.hi) & (b.lo == b.hi)
+        same = known & (a.lo == b.lo)
+        always, ever = (same, ~apart) if compare is np.equal else (apart, ~same)
+    return made((always & ~lost).astype(float), (ever | lost).astype(float), np.zeros_like(lost))
+
+
+def _clamp(m: Model, a: Band, min: Operand = None, max: Operand = None) -> Band:
+    out = a if min is None else larger(a, _kept(m, min))
+    return out if max is None else smaller(out, _kept(m, max))
 
 
 def _pow(m: Model, a: Band, exponent: float) -> Band:
@@ -111,6 +150,10 @@ ROUNDED: dict[str, Callable[..., Band]] = {
 #: These return one of their operands, or its opposite: nothing is rounded but a Python number.
 EXACT: dict[str, Callable[..., Band]] = {
     "neg": lambda m, a: negated(a),
+    "sign": lambda m, a: direction(a),
+    "sgn": lambda m, a: direction(a),
+    "clamp": _clamp,
+    "where": lambda m, truth, a, b: chosen(truth, _kept(m, a), _kept(m, b)),
     "abs": lambda m, a: magnitude(a),
     "maximum": lambda m, a, b: larger(a, _kept(m, b)),
     "minimum": lambda m, a, b: smaller(a, _kept(m, b)),
@@ -131,7 +174,16 @@ EXACT: dict[str, Callable[..., Band]] = {
     "scalar_tensor": lambda m, value: _kept(m, value),
 }
 
-KERNELS = ROUNDED | EXACT
+#: Their results are no numbers: 1 where they hold, for `where`.  A half type may round a number first.
+TRUTHS: dict[str, Callable[..., Band]] = {
+    name: lambda m, a, b, compare=compare: _truth(m, a, b, compare)
+    for name, compare in {
+        "gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal,
+        "eq": np.equal, "ne": np.not_equal,
+    }.items()
+}  # fmt: skip
+
+KERNELS = ROUNDED | EXACT | TRUTHS
 
 #: Arguments that say where a result goes, and nothing of its numbers.
 PLACEMENT = frozenset("dtype layout device pin_memory memory_format non_blocking out".split())
@@ -193,6 +245,8 @@ class Tape(TorchDispatchMode):
         if space != "aten" or stem not in KERNELS:
             raise UnknownKernel(name)
         stem = name if name in KERNELS else stem
+        if each and not isinstance(args[0], list | tuple):
+            raise UnknownKernel(f"{name} of a number")
         meaning = {k: v for k, v in kwargs.items() if k not in PLACEMENT}
         rows = [_each(args, i) for i in range(len(args[0]))] if each else [args]
         made = [self._operands(row) for row in rows]
@@ -212,7 +266,7 @@ class Tape(TorchDispatchMode):
     def _operands(self, row: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return each operand under each model, and the formats of the tensors."""
         return [
-            (*self.bands(a), _format(a))
+            (*self.bands(a), None if a.dtype is torch.bool else _format(a))
             if isinstance(a, torch.Tensor)
             else (a,) * (len(self.models) + 1)
             for a in row
@@ -221,8 +275,9 @@ class Tape(TorchDispatchMode):
     def _apply(
         self, stem: str, tensor: torch.Tensor, row: Sequence[tuple[Any, ...]], named: Mapping[str, Any]
     ) -> tuple[Band, ...]:
-        kept = _format(tensor)
-        formats = {r[-1] for r in row if isinstance(r[-1], Format)} | {kept}
+        formats = {r[-1] for r in row if isinstance(r[-1], Format)}
+        kept = next(iter(formats), FLOAT64) if stem in TRUTHS else _format(tensor)
+        formats |= {kept}
         form = FLOAT64 if FLOAT64 in formats else FLOAT32
         if FLOAT64 in formats and len(formats) > 1 and stem != "_to_copy":
             raise UnknownKernel(f"{stem} of different types")
@@ -236,7 +291,8 @@ class Tape(TorchDispatchMode):
                 band = KERNELS[stem](model, *(r[k] for r in row), **named)
             except (TypeError, AttributeError) as error:
                 raise UnknownKernel(f"{stem} in a form without a meaning ({error})") from error
-            out.append(model.store(band) if stem in ROUNDED else band)
+            rounded = stem in ROUNDED or (stem == "where" and len(formats) > 1)
+            out.append(model.store(band) if rounded else band)
         return tuple(out)
 
 

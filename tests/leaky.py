@@ -277,6 +277,8 @@ TENSORS: dict[str, tuple[Callable[[Tensor, Tensor], Any], str | None]] = {
     "new_parameter": (lambda p, g: torch.nn.Parameter(g) * p, None),
     "typed_constructor": (lambda p, g: torch.Tensor([0.5]).double() * g, UNSEEN),
     "vmap": (lambda p, g: torch.vmap(lambda z: z * 2)(g), "mul"),
+    "truth": (lambda p, g: (g > 0) * g, "which only where takes"),
+    "truth_as_number": (lambda p, g: (g > 0).double() * g, "which only where takes"),
     # operations that no formula is known for
     **{
         name: (use, name)
@@ -284,7 +286,6 @@ TENSORS: dict[str, tuple[Callable[[Tensor, Tensor], Any], str | None]] = {
             "exp": lambda p, g: g.exp(),
             "tanh": lambda p, g: torch.tanh(g),
             "sin": lambda p, g: torch.sin(g),
-            "gt": lambda p, g: (g > 0) * g,
             "nan_to_num": lambda p, g: torch.nan_to_num(g),
             "heaviside": lambda p, g: torch.heaviside(g, p),
             "remainder": lambda p, g: g % 0.3,

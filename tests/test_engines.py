@@ -120,6 +120,8 @@ FALSE: dict[str, tuple[Goal, str]] = {
     "strict, turned over": (holds(lt(-(x**2), 0)), "z3"),
     "hypothesis": (holds(gt(x, 1), ge(x, 1)), "z3"),
     "equal": (holds(eq(x, y), ge(x, y)), "z3"),
+    "a sign may be 0": (holds(ge(sp.Abs(sp.sign(x)), 1)), "z3"),
+    "a sign of a sum": (holds(eq(sp.sign(x + y), sp.sign(x)), gt(x, 0)), "z3"),
     "not equal": (holds(ne(x, y)), "z3"),
     "an end of the domain": (holds(gt(beta1, 0)), "z3"),
     "odd power of what may be negative": (holds(ge(x**t, 0)), "search"),
@@ -181,7 +183,7 @@ OPEN: dict[str, tuple[Goal, str]] = {
     ),
     "too many brackets": (Identity(deep(S, 110), deep(S, 110)), "budget"),
     "an unknown function": (Identity(sp.sin(x) ** 2, 1 - sp.cos(x) ** 2), "unsupported operation"),
-    "a function unknown to z3": (holds(ge(sp.sign(x) + 2, y - y)), "unsupported operation"),
+    "a function unknown to z3": (holds(ge(sp.exp(x) + 2, y - y)), "unsupported operation"),
     "cube root": (holds(ge(sp.cbrt(p) + x**2 - x, 0)), "unsupported operation"),
     "disjunction": (holds(sp.Or(gt(x, -1), lt(x, 1))), "unsupported operation"),
     "roots that agree only in sum": (

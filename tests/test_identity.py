@@ -20,7 +20,7 @@ DOMAINS = {"a": "nonnegative", "p": "positive", "q": "positive", "b": "unit", "c
 x, y, z = (symbol(n) for n in "xyz")
 a, p, q, b, c, t, k = (symbol(n, DOMAINS[n]) for n in "apqbctk")
 # SymPy assumes nothing of these, so that it leaves roots, sizes and signs alone
-s, plain_p = sp.Symbol("s"), sp.Symbol("p")
+s, plain_p, plain_a = sp.Symbol("s"), sp.Symbol("p"), sp.Symbol("a")
 R, S, M, F = sp.Rational, sp.sqrt, sp.Max, sp.Abs
 
 
@@ -79,11 +79,22 @@ SHOWN: dict[str, tuple[Any, Any]] = {
     "size of what is >= 0": (F(1 - b**t, evaluate=False), 1 - b**t),
     "size of a multiple": (F(2 * x - 2 * y), 2 * F(y - x)),
     "maximum of equals": (M(x + y, 1), M(1, y + x)),
+    "maximum of maxima": (M(x, M(y, M(z, 1), evaluate=False), evaluate=False), M(M(1, x), y, z)),
     "maximum, scaled": (M(p * x, p * y), p * M(x, y)),
     "maximum, scaled by an inverse": (M(x / p, y / p), M(x, y) / p),
     "maximum, 0 dropped": (M(0, a + b, evaluate=False), a + b),
     "minimum": (sp.Min(x * p, 1), sp.Min(1, p * x)),
     "sign": (sp.sign(x * y + x), sp.sign(x * (1 + y))),
+    "sign of a positive multiple": (sp.sign(p * x + p * y), sp.sign(x + y)),
+    "sign of a hidden multiple": (sp.sign(hidden(p * x) + p * y), sp.sign(x + y)),
+    "sign over what is positive": (sp.sign((x + y) / (1 + p)), sp.sign(x + y)),
+    "sign over a square": (sp.sign((x + y) / (x - 1) ** 2), sp.sign(x + y)),
+    "sign of what is turned": (sp.sign(x - y), -sp.sign(y - x)),
+    "sign of a product": (sp.sign(x * (1 - y) * (1 - b)), sp.sign(x) * sp.sign(1 - y)),
+    "sign of what is positive": (sp.sign(1 - b**t), sp.Integer(1)),
+    "sign of a sum that is positive": (sp.sign(hidden(p) + p * q), sp.Integer(1)),
+    "sign of a negative number": (sp.sign(hidden(x) - x - 2), sp.Integer(-1)),
+    "sign of 0": (sp.sign(hidden(x) - x), sp.Integer(0)),
 }  # fmt: skip
 
 
@@ -118,9 +129,17 @@ FALSE: dict[str, tuple[Any, Any]] = {
     "maximum, scaled by what may be 0": (M(a * x, a), a * M(x, -1)),
     "maximum, 0 dropped": (M(0, x), x),
     "maximum": (M(x, y), M(x, y, 1)),
+    "maximum of minima": (M(x, sp.Min(y, z), evaluate=False), M(x, y, z)),
     "maximum for minimum": (M(x, y), sp.Min(x, y)),
     "sign scaled": (sp.sign(plain_p * x), p * sp.sign(x)),
     "sign of a square": (sp.sign(x) ** 2, sp.Integer(1)),
+    "sign of what may be 0": (sp.sign(plain_a), sp.Integer(1)),
+    "sign, scaled by what may be 0": (sp.sign(a * x + a * y), sp.sign(x + y)),
+    "sign, scaled by what may be negative": (sp.sign(z * x + z * y), sp.sign(x + y)),
+    "sign over what may be negative": (sp.sign((x + y) / (x - y)), sp.sign(x + y)),
+    "sign not turned": (sp.sign(x - y), sp.sign(y - x)),
+    "sign of a sum": (sp.sign(x + y), sp.sign(x) + sp.sign(y)),
+    "sign for size": (sp.sign(x) * x, x),
 }  # fmt: skip
 
 
@@ -203,6 +222,9 @@ SIGNS: dict[str, tuple[Any, str | None]] = {
     "maximum with 0": (M(x, 0), "nonnegative"),
     "maximum": (M(x, y), None),
     "minimum": (sp.Min(a, p), None),
+    "sign of what is > 0": (sp.sign(plain_p), "positive"),
+    "sign of what is >= 0": (sp.sign(plain_a), "nonnegative"),
+    "sign of the unknown": (sp.sign(x), None),
 }  # fmt: skip
 
 
@@ -287,6 +309,10 @@ def _grown(parts: Tree) -> Tree:
         lambda e: e[0] ** -1 if e[0] != 0 else e[0],
         lambda e: e[0] ** t if e[0] != 0 else e[0],
         lambda e: F(1 - e[0]),
+        lambda e: sp.sign(e[0]),
+        lambda e: sp.sign(e[0] * e[1], evaluate=False),
+        lambda e: sp.sign(p * e[0] - e[1] * p / q),
+        lambda e: sp.sign(e[0] / (1 - e[1])) if e[1] != 1 else e[0],
     ]
     return st.builds(lambda make, e: make(e), st.sampled_from(makers), pairs)
 
@@ -339,6 +365,8 @@ class NormalForm:
             return abs(self.poly(told))
         if kind == "power":
             return EXACT.power(self.of_key(told), self.of_key(rest[0]))
+        if kind == "sign":
+            return EXACT.sign(self.of_key(told))
         parts = [self.of_key(key) for key in told]
         if kind == "Min":
             parts = [-part for part in parts]

@@ -255,6 +255,74 @@ def test_warm_up_is_a_branch_on_t() -> None:
     assert same(late.new["x"], sym.x - sym.alpha * signs / sp.sqrt(sym.t))
 
 
+class OnAWord(Written):
+    """A step in words of torch alone; each test says which."""
+
+    def update(self, p, g, state, group, beta1, beta2):  # type: ignore[no-untyped-def]
+        count = state.setdefault("count", torch.zeros((), dtype=torch.float32))
+        count += 1
+        p.sub_(self.word(p, g, state, group) * group["lr"])
+
+
+def words(name: str, word: Callable[..., Any]) -> Recipe:
+    def step(self: Any, *args: Any) -> Any:
+        return word(*args)
+
+    return Recipe(type(name, (OnAWord,), {"word": step}))
+
+
+def clamped(p: Any, g: Any, state: Any, group: Any) -> Any:
+    (d,) = torch._foreach_clamp_min(torch._foreach_abs([g]), [group["eps"]])
+    torch._foreach_minimum_([d], [torch.ones_like(d)])
+    torch._foreach_maximum_([d], 0.5)
+    torch._foreach_reciprocal_([d])
+    return torch._foreach_mul(torch._foreach_pow([d], [2]), torch._foreach_sign([g]))[0]
+
+
+def lerped(p: Any, g: Any, state: Any, group: Any) -> Any:
+    weight = torch.tensor(1 - group["betas"][0], dtype=p.dtype)
+    torch._foreach_lerp_([state["exp_avg"]], [g], [weight])
+    return torch.where(torch.tensor(group["lr"]) > 0, state["exp_avg"], g).sign_()
+
+
+def test_lists_in_the_form_that_sign_and_bound_rules_take() -> None:
+    size = sp.Max(sp.Rational(1, 2), sp.Min(1, sp.Max(sym.eps, sp.Abs(sym.g))))
+    told = sym.x - sym.alpha * sp.sign(sym.g) / size**2
+    assert same(lift(words("Clamped", clamped)).rule.late.new["x"], told)
+    rule = lift(words("Lerped", lerped)).rule
+    assert same(rule.transition()["x"], sym.x - sym.alpha * sp.sign(
+        sym.beta1 * sym.old("exp_avg") + (1 - sym.beta1) * sym.g))  # fmt: skip
+    assert not same(rule.transition()["x"], sym.x - sym.alpha * sp.sign(sym.old("exp_avg")))
+
+
+def test_where_branches_on_t_and_hyper_parameters() -> None:
+    late = words("Late", lambda p, g, s, h: torch.where(s["count"] > 5, g, 2 * g))
+    early, after = lift(late).rule.regimes
+    assert (early.when, after.when) == ((sym.t <= 5,), (sym.t > 5,))
+    assert (early.new["x"], after.new["x"]) == (sym.x - 2 * sym.alpha * sym.g, sym.x - sym.alpha * sym.g)
+    large = words("Large", lambda p, g, s, h: torch.where(torch.tensor(h["lr"]) > 0.5, g, 3 * g))
+    rule = lift(large).rule
+    assert rule.assumes == (sym.alpha <= sp.Rational(1, 2),)
+    assert rule.late.new["x"] == sym.x - 3 * sym.alpha * sym.g
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (lambda p, g, s, h: torch.where(g > 0, g, 2 * g), "branches on the value of g1"),
+        (lambda p, g, s, h: torch.where(s["exp_avg"].copy_(g) >= 0, g, 2 * g), "branches on the value"),
+        (lambda p, g, s, h: (s["count"] > 5) * g, "which only where takes"),
+        (lambda p, g, s, h: (s["count"] > 5).double() * g, "which only where takes"),
+        (lambda p, g, s, h: torch.where((s["count"] > 5).logical_not(), g, 2 * g), "logical_not"),
+        (lambda p, g, s, h: torch.where((s["count"] > 5).fill_(True), g, 2 * g), "fill_"),
+        (lambda p, g, s, h: torch.copysign(torch.ones_like(g), g), "copysign"),
+    ],
+)
+def test_a_condition_on_data_or_a_truth_as_a_number_stops(word: Any, message: str) -> None:
+    with pytest.raises(LiftError, match=message):
+        lift(words("Word", word))
+
+
 # -- the instruments --------------------------------------------------------------------------------
 
 NUMBERS = {sym.symbol(n): v for n, v in {"a": 0.75, "b": 2.25, "c": 0.3}.items()}

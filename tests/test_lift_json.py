@@ -237,7 +237,7 @@ BAD: dict[tuple[str, ...], str] = {
     ("torch.optim:LBFGS",): "LBFGS.step() needs 'closure'",
     ("torch.optim:SparseAdam",): "does not support dense gradients",
     ("torch.optim:Muon",): "only supports 2D parameters",
-    ("torch.optim:Rprop",): "the operation gt is not modelled",
+    ("torch.optim:Rprop",): "the operation __setitem__",
     ("torch.optim:ASGD",): "differs from coordinate to coordinate",
     ("torch.optim:Adafactor",): "the operation norm is not modelled",
     ("torch.optim:Adam", "-o", "fused=True"): "the operation _fused_adam_ is not modelled",

@@ -15,7 +15,7 @@ from .interval import Interval
 from .records import Case, Holds, Identity, Point, Run, Runs, Step
 from .roles import first_moment, same, second_moment
 from .rule import Regime, Rule, expand
-from .rules import RULES, named
+from .rules import known, named
 from .sources import HERE
 from .symbols import alpha, g, ge, new, old
 
@@ -118,7 +118,7 @@ def lines_of(rule: Rule, paper: Rule) -> tuple[Step, ...] | None:
        hypotheses="exact arithmetic; options that are 0 or False choose the rule.")  # fmt: skip
 def code_is_paper(rule: Rule) -> Case | None:
     """Line by line; where a line differs, the shortest run on which the parameters differ."""
-    if not rule.against or rule.against not in RULES:
+    if not known(rule.against):
         return None
     paper = paper_of(rule.against)
     plain, allowed = unclamped(rule)

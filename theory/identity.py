@@ -116,6 +116,8 @@ class Checker:
             return known or ("nonnegative" if even or root else None)
         if expr.func.__name__ == "Abs":
             return "nonnegative"
+        if expr.func.__name__ == "sign":
+            return self.sign(expr.args[0])
         if expr.func.__name__ == "Max" and any(self.sign(arg) for arg in expr.args):
             return "nonnegative"
         return None
@@ -163,7 +165,9 @@ class Checker:
         name = expr.func.__name__
         if name == "Abs":
             return self._abs(expr.args[0])
-        if name in ("Max", "Min", "sign"):
+        if name == "sign":
+            return self._sign_of(expr.args[0])
+        if name in ("Max", "Min"):
             return self._opaque(name, expr.args)
         raise Unsupported(f"no exact meaning for {name} in {expr}")
 
@@ -405,17 +409,48 @@ class Checker:
             self._generator("abs", frozenset((m, c / lead) for m, c in poly.items())),
         )
 
+    def _sign_of(self, arg: Any) -> Ratio:
+        """Return sign(arg), -1, 0 or 1: what is known to be positive in it makes no difference."""
+        if self.sign(arg) == "positive":
+            return Ratio(ONE)
+        if arg.is_Mul:
+            out = Ratio(ONE)
+            for factor in arg.args:
+                out = self._mul(out, self._sign_of(factor))
+            return out
+        r = self.ratio(arg)
+        if not r.num:
+            return Ratio({})
+        out, shared = Ratio(ONE), [dict(mono) for mono in r.num]
+        powers = {g: min(mono.get(g, 0) for mono in shared) for g in {g for m in shared for g in m}}
+        lead = r.num[min(r.num)]
+        turned = Fraction(1 if lead > 0 else -1)  # sign(-a) = -sign(a)
+        common = tuple(sorted((g, -power) for g, power in powers.items() if power))
+        num = self._times(r.num, {common: 1 / lead})
+        for gen, power in common:
+            if not self._positive_gen(gen):
+                one = self._key(Ratio({((gen, 1),): Fraction(1)}))
+                out = self._mul(out, self._int_pow(self._generator("sign", one), -power))
+        below = {
+            key: (poly, 1) for key, (poly, k) in r.den.items() if k % 2 and not self._coefficients(poly)
+        }  # it is not 0: an even power is positive, and so is what is shown to be >= 0
+        if below or self._coefficients(num) != "positive":
+            out = self._mul(out, self._generator("sign", self._key(Ratio(num, below))))
+        return self._mul(Ratio({(): turned}), out)
+
     def _opaque(self, name: str, args: tuple[Any, ...]) -> Ratio:
+        while any(a.func.__name__ == name for a in args):  # a maximum of maxima is one
+            args = tuple(b for a in args for b in (a.args if a.func.__name__ == name else (a,)))
         if name == "Max":
             args = self._largest(args)
             if len(args) == 1:
                 return self.ratio(args[0])
         ratios = [self.ratio(a) for a in args]
         common: dict[int, int] = {}
-        if name in ("Max", "Min"):  # a positive factor of every argument comes out
-            monomials = [dict(mono) for r in ratios for mono in r.num]
-            for gen in {g for mono in monomials for g in mono if self._positive_gen(g)}:
-                common[gen] = min(mono.get(gen, 0) for mono in monomials)
+        # a positive factor of every argument comes out
+        monomials = [dict(mono) for r in ratios for mono in r.num]
+        for gen in {g for mono in monomials for g in mono if self._positive_gen(g)}:
+            common[gen] = min(mono.get(gen, 0) for mono in monomials)
         factor = Ratio({tuple(sorted((g, e) for g, e in common.items() if e)): Fraction(1)})
         inverse = self._invert(factor)
         keys = frozenset(self._key(self._mul(r, inverse)) for r in ratios)

@@ -41,21 +41,26 @@ def _per_gradient(rule: Rule) -> Expr | None:
 def zero_gradient_no_update(rule: Rule) -> Case | None:
     """True of a rule whose move is a multiple of g; memory and decay refute it."""
     line, factor = rule.late.new["x"], _per_gradient(rule)
+    silent = rule.only is not None and not rule.initial and same(rule, line.subs(g, 0), x)
+    lengths = (0, 1) if rule.only else (0, 1, 7)  # RAdam may stand still at first
     defined = "eps" in rule.hyper or second_moment(rule) is None  # else 0/0 in a first step
 
     def excess(run: Run, p: Point) -> Interval:
         gap = Interval.of(0)
-        for before in ([], [p["g1"]]) if defined else ([p["g1"]],):
-            places = run(p, [*before, ZERO], ONE).x
+        for before in lengths if defined else lengths[1:]:
+            places = run(p, [*[p["g1"]] * before, ZERO], ONE).x
             gap = abs(places[-1] - places[-2])
             if gap.lo > TINY:
                 break
         return gap
 
-    steps = () if factor is None else (
-        Step(f"x_t = x_(t−1) + g_t·({factor})", Identity(line, x + g * factor),
-             "the rule's own line: a multiple of g_t, and 0 with it"),
-    )  # fmt: skip
+    steps: tuple[Step, ...] = ()
+    if factor is not None:
+        steps = (Step(f"x_t = x_(t−1) + g_t·({factor})", Identity(line, x + g * factor),
+                      "the rule's own line: a multiple of g_t, and 0 with it"),)  # fmt: skip
+    elif silent:
+        steps = (Step("g_t = 0:  x_t = x_(t−1)", Identity(line.subs(g, 0), x), "sign(0) = 0, and there "
+                      "is no memory"),)  # fmt: skip
     return Case(steps, control=Identity(line, x) if steps else None,
                 runs=Runs(excess, grid(g1="1 -2", alpha="1 1/2", eps="1 1/2")))  # fmt: skip
 
@@ -64,6 +69,8 @@ def _remembered(rule: Rule, regime: Regime) -> tuple[Expr, Expr] | None:
     """Return x_t for g_t = 0, from the rule and as it is told; None where nothing is told."""
     still, q, m = {g: sp.Integer(0)}, quotient(rule), first_moment(rule)
     line = regime.new["x"].xreplace(still)
+    if line == x:
+        return None if rule.only else (line, x)  # RAdam may stand still at first
     if m is not None:
         entered = m.beta * m.old + (1 - m.beta) * m.input.xreplace(still)
         here = line.xreplace({m.new: regime.new[m.name].xreplace(still)})
@@ -89,8 +96,8 @@ def _remembered(rule: Rule, regime: Regime) -> tuple[Expr, Expr] | None:
        says="What moves a parameter whose gradient is zero.",
        statement="For g_t = 0, x_t = kept − r_t·β1·m_{t−1}, r_t = −∂x_t/∂m_t the rate at which the "
                  "rule takes m_t: α/((1−β1^t)·D_t), without 1−β1^t where m is not corrected; in RAdam "
-                 "without D_t below its threshold and times its rectifier above; clipped in AdaBound "
-                 "(over √t in the paper's); αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam. Under momentum "
+                 "without D_t (or 0, where it waits) below its threshold and times its rectifier "
+                 "above; clipped in AdaBound (over √t in the paper's); αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam. Under momentum "
                  "x_t = kept − αμ·b_{t−1} (μ² for Nesterov). So what is remembered moves it, decay "
                  "multiplies it by 1−αλ (1−λ in the paper), and an L2 penalty enters the averages, or "
                  "the step where there are none.",

@@ -200,10 +200,12 @@ def _first_divided(rule: Rule) -> tuple[Step, ...]:
         return ()
     size = -bare.subs(g, 1)
     if size.is_zero is not True and not same(rule, size, sp.Integer(0)):
-        told = -size * g / sp.Abs(g)
         why = "of a turned (1,1) each coordinate k moves by ±size or stays: k² is 0 or 1"
-        step = Step("at ε = 0 its first divided step is −size·g/|g|", Identity(bare, told), why)
-        return (step,) if same(rule, bare, told) else ()
+        for told, word in ((-size * g / sp.Abs(g), "g/|g|"), (-size * sp.sign(g), "sign(g)")):
+            if same(rule, bare, told):
+                text = f"at ε = 0 its first divided step is −size·{word}"
+                return (Step(text, Identity(bare, told), why),)
+        return ()
 
     def square(y: Expr) -> Expr:
         return alpha**2 * eps * y**2 / ((1 - rho) * y**2 + eps)
@@ -230,8 +232,10 @@ def _first_divided(rule: Rule) -> tuple[Step, ...]:
                   "some t on.")  # fmt: skip
 def rotation_quarter_turns(rule: Rule) -> Case | None:
     """Each line is odd or even; the first step that is divided fits no other rotation."""
-    change = {g: SIGN * g, x: SIGN * x}
-    parities, first = answer(rule, change, (SIGN, sp.Integer(1))), _first_divided(rule)
+    # the checker does not turn sign(k·g/|k|) into k·sign(g)/|k|: there the other sign is enough
+    either = SIGN if not rule.late.new["x"].has(sp.sign) else sp.Integer(-1)
+    change = {g: either * g, x: either * x}
+    parities, first = answer(rule, change, (either, sp.Integer(1))), _first_divided(rule)
     if linear(rule) or parities is None or not first:
         return None
     k, state = symbol("k"), [e for n, e in rule.late.new.items() if n != "x"]
@@ -242,7 +246,8 @@ def rotation_quarter_turns(rule: Rule) -> Case | None:
         return turned_gap(run, p, [(p["g1"], p["g2"]), (p["g3"], p["g4"])], QUARTER)
 
     return Case(
-        (*lines(rule, change, parities, SIGN, "sign e = k/|k|", "e² = 1: odd or even, so by "
+        (*lines(rule, change, parities, either,
+                "sign e = k/|k|" if either == SIGN else "sign e = −1", "e² = 1: odd or even, so by "
                  "induction the run on −g from −x_0 is −x; coordinates are exchanged freely"),
          *_silence(rule), *first,
          Step("cos = (1−k²)/(1+k²), sin = 2k/(1+k²) has cos² + sin² = 1",

@@ -200,7 +200,7 @@ def adaptive_sign_solution(rule: Rule) -> Case | None:
     if factors is None:
         return None
     whole = rule.transition()["x"].subs(eps, 1)
-    near = _at(whole, factors, 1)
+    near = _at(whole, factors, 1 if "eps" in rule.hyper else -1)  # with no ε: the sign left out
 
     def excess(run: Run, p: Point) -> Interval:
         gs = [p["g1"], p["g2"]]

@@ -39,14 +39,22 @@ LAST, FINENESS, PER_MILLE = 5 * LINEAR, 100, 1000
                  "gradient.",
        repaired_by="radam-warmup-schedule")  # fmt: skip
 def radam_is_warmup(rule: Rule) -> Case | None:
-    """Before the first rectified step RAdam is momentum at the full rate, as long as the gradient."""
-    if rectified(rule) is None:
+    """Before the first rectified step RAdam is momentum at the full rate, unless it waits for that."""
+    found = rectified(rule)
+    if found is None:
         return None
 
     def excess(run: Run, p: Point) -> Interval:
         return abs(run(p, [p["g1"]], ZERO).x[1]) - p["alpha"]
 
-    return Case(runs=Runs(excess, grid(g1="1 2 3", alpha="1 1/2", eps="0 1")))
+    steps = (
+        Step(f"where ρ_t ≤ {found.threshold} nothing moves", Identity(rule.regimes[0].new["x"], x),
+             "its own branch"),
+        Step("ρ_1 = 1, below the threshold", Identity(rho_at(found.v.beta, sp.Integer(1)), 1),
+             "so x_1 = x_0"),
+    ) if found.waits else ()  # fmt: skip
+    return Case(steps, control=Identity(rule.late.new["x"], x) if steps else None,
+                runs=Runs(excess, grid(g1="1 2 3", alpha="1 1/2", eps="0 1")))  # fmt: skip
 
 
 @cache
@@ -166,7 +174,8 @@ def _periods(first: int, b: Expr) -> tuple[Step, ...]:
 
 @claim("radam-warmup-schedule", family=FAMILY, source=MY21("section 3"),
        says="RAdam is Adam with a warmup that is fixed beforehand.",
-       statement="Up to its threshold RAdam is bias-corrected momentum at the full rate α.  Every later "
+       statement="Up to its threshold RAdam is bias-corrected momentum at the full rate α, or stands "
+                 "still where it waits.  Every later "
                  "step is r_t times that of Adam with ε beside the raw root, and r_t depends on t and "
                  "β2 alone.  At β2 = 0.999 its largest distance from linear warmup over 2/(1−β2) steps, "
                  "and the quotient of their effective warmup periods, are what the derivation computes.",
@@ -189,8 +198,9 @@ def radam_warmup_schedule(rule: Rule) -> Case | None:
         return abs(two - 2 * one)
 
     return Case(
-        (Step("the first branch is x' = x − α·m̂_t: neither v_t nor ε nor a factor below 1",
-              Identity(plain, x - alpha * found.m_hat), "momentum, as long as the gradients are"),
+        (Step(f"the first branch is {found.told}: neither v_t nor ε nor a factor below 1",
+              Identity(plain, found.before),
+              "nothing moves" if found.waits else "momentum, as long as the gradients are"),
          Step("the second is x' = x + r_t·(Adam's step)",
               Identity(rule.late.new["x"] - x, rectifier(b) * step, domains),
               "r_t is written with t and β2 only: no gradient decides on the warmup"),

@@ -30,6 +30,17 @@ class Rectified:
     m: Average
     v: Average
     threshold: int
+    waits: bool  # up to the threshold x stands still
+
+    @property
+    def before(self) -> Expr:
+        """What becomes of x up to the threshold."""
+        return x if self.waits else x - alpha * self.m_hat
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        return "x' = x" if self.waits else "x' = x − α·m̂_t"
 
     @property
     def m_hat(self) -> Expr:
@@ -71,7 +82,7 @@ def rectified(rule: Rule) -> Rectified | None:
     threshold = 1 - above.subs({v.beta: sp.Rational(1, 2), t: 1})  # ρ_1 = 1
     if not threshold.is_Integer or not same(rule, above, rho_at(v.beta, t) - threshold):
         return None
-    return Rectified(m, v, int(threshold))
+    return Rectified(m, v, int(threshold), rule.regimes[0].new["x"] == x)
 
 
 def rises(b: Expr) -> tuple[Step, ...]:
@@ -161,8 +172,9 @@ def _lines(rule: Rule, found: Rectified) -> tuple[Step, ...]:
     b = found.v.beta
     adaptive = sp.sqrt(1 - b**t) / (sp.sqrt(found.v.new) + eps)
     return (
-        Step(f"where ρ_t ≤ {found.threshold} the rule is x' = x − α·m̂_t",
-             Identity(rule.regimes[0].new["x"], x - alpha * found.m_hat), "bias-corrected momentum"),
+        Step(f"where ρ_t ≤ {found.threshold} the rule is {found.told}",
+             Identity(rule.regimes[0].new["x"], found.before),
+             "it stands still" if found.waits else "bias-corrected momentum"),
         Step(f"where ρ_t > {found.threshold} it is x' = x − r_t·α·m̂_t·√(1−β2^t)/(√v_t + ε), "
              "r_t² = q(ρ_t)/q(ρ_∞)",
              Identity(rule.late.new["x"], x - alpha * found.m_hat * rectifier(b) * adaptive,
@@ -230,10 +242,13 @@ def radam_rectifier(rule: Rule) -> Case | None:
        says="After its first steps RAdam is an adaptive method.",
        statement="At step 20 a doubling of all gradients lengthens RAdam's step by less than a half, "
                  "for every β2 ≥ 1/2 (ε = 0; Adam's step stays as it is).",
+       hypotheses="RAdam as momentum up to its threshold; where it waits instead, see "
+                  "scale-covariance.",
        repaired_by="radam-first-step")  # fmt: skip
 def radam_becomes_adaptive(rule: Rule) -> Case | None:
     """For small β2 no step is ever rectified: RAdam is then momentum for good."""
-    if rectified(rule) is None:
+    found = rectified(rule)
+    if found is None or found.waits:
         return None
 
     def excess(run: Run, p: Point) -> Interval:
@@ -272,7 +287,8 @@ def at_most_age(b: Expr) -> tuple[Step, ...]:
        says="From which step RAdam adapts.",
        statement="With threshold k some step is rectified iff ρ_∞ > k, that is β2 > (k−1)/(k+1), and "
                  "then all later ones are; none is before step k+1, which is the first one at "
-                 "β2 = 0.999.  Otherwise RAdam is bias-corrected momentum for every t.",
+                 "β2 = 0.999.  Otherwise RAdam is bias-corrected momentum for every t, or stands "
+                 "still for good where it waits for the threshold.",
        hypotheses="0 < β2 < 1 (at β2 = 0 ρ_t = 1 for every t).")  # fmt: skip
 def radam_first_step(rule: Rule) -> Case | None:
     """ρ_t rises to ρ_∞, and stays below t."""
@@ -287,7 +303,7 @@ def radam_first_step(rule: Rule) -> Case | None:
     def excess(run: Run, p: Point) -> Interval:
         never = p[b.name] <= Fraction(k - 1, k + 1)
         steps = 3 * k if never else k
-        told = -p["alpha"] * p["g1"] * steps  # m̂ is the gradient while that is constant
+        told = ZERO if found.waits else -p["alpha"] * p["g1"] * steps  # m̂ is a constant gradient
         return abs(run(p, [p["g1"]] * steps, ZERO).x[steps] - told)
 
     return Case(

@@ -15,25 +15,39 @@ from sympy import Max, sqrt
 
 from .lines import ZERO, moments, news, olds, single
 from .rule import Regime, Rule
-from .rules_relatives import adabelief, adabound, adadelta, adamax, nadam, nadam_constant, radam
+from .rules_decay import FORMS, with_decay
+from .rules_relatives import (
+    adabelief,
+    adabound,
+    adadelta,
+    adamax,
+    nadam,
+    nadam_constant,
+    nadam_dozat,
+    radam,
+)
+from .rules_signs import lion, sign_descent
 from .symbols import alpha, beta1, beta2, eps, eta, g, lambda_, mu, t, tau, x
 
 Correction = Literal["none", "after_max", "before_max"]
 
 
 def sgd(*, momentum: bool = False, nesterov: bool = False, dampening: bool = False,
-        l2: bool = False, decay: bool = False) -> Rule:  # fmt: skip
+        l2: bool = False, decay: Literal["", "uncoupled", "coupled"] = "") -> Rule:  # fmt: skip
     """Stochastic gradient descent; heavy ball b_t = mu b_{t-1} + (1 - tau) g_t (Polyak 1964).
 
     Nesterov's form is the one of Sutskever et al. (2013) as rewritten by the frameworks:
-    x -= alpha (g + mu b_t).  ``l2`` adds lambda x to the gradient; ``decay`` shrinks x by lambda
-    itself (Loshchilov & Hutter 2019, Algorithm 1, with schedule multiplier 1).
+    x -= alpha (g + mu b_t).  ``l2`` adds lambda x to the gradient; an ``uncoupled`` decay shrinks x by
+    lambda itself (Loshchilov & Hutter 2019, Algorithm 1, with schedule multiplier 1), a ``coupled`` one
+    by alpha lambda, as the frameworks do for Adam.
     """
     grad = g + lambda_ * x if l2 else g
-    kept = x - lambda_ * x if decay else x
+    kept = x - {"": 0, "uncoupled": lambda_, "coupled": alpha * lambda_}[decay] * x
     name = "sgd" + "".join(
         f"+{n}" for n, on in [("momentum", momentum), ("nesterov", nesterov),
-                              ("dampening", dampening), ("l2", l2), ("decay", decay)] if on
+                              ("dampening", dampening), ("l2", l2),
+                              ("decay", decay == "uncoupled"),
+                              ("decay-coupled", decay == "coupled")] if on
     )  # fmt: skip
     undamped = 1 - tau if dampening else sp.Integer(1)
     if not momentum:
@@ -58,6 +72,13 @@ def sgd_dampened_late() -> Rule:
             Regime({"momentum_buffer": mu * b + (1 - tau) * g, "x": step}, (t > 1,)),
         ),
     )
+
+
+def sgd_averaged() -> Rule:
+    """Momentum SGD whose buffer is an average: b_t = mu b_{t-1} + (1 - mu) g_t, x -= alpha b_t."""
+    (b,), (b_t,) = olds("momentum_buffer"), news("momentum_buffer")
+    lines = {"momentum_buffer": mu * b + (1 - mu) * g, "x": x - alpha * b_t}
+    return single("sgd+ema", {"momentum_buffer": ZERO}, lines)
 
 
 def adagrad(*, l2: bool = False) -> Rule:
@@ -167,14 +188,21 @@ def amsgrad(*, correction: Correction = "none", l2: bool = False, decay: bool = 
 RULES: dict[str, Callable[[], Rule]] = {
     "sgd": sgd,
     "sgd+l2": lambda: sgd(l2=True),
-    "sgd+decay": lambda: sgd(decay=True),
+    "sgd+decay": lambda: sgd(decay="uncoupled"),
+    "sgd+decay-coupled": lambda: sgd(decay="coupled"),
     "sgd+dampening": lambda: sgd(dampening=True),
     "sgd+momentum": lambda: sgd(momentum=True),
     "sgd+momentum+l2": lambda: sgd(momentum=True, l2=True),
-    "sgd+momentum+decay": lambda: sgd(momentum=True, decay=True),
+    "sgd+momentum+decay": lambda: sgd(momentum=True, decay="uncoupled"),
+    "sgd+momentum+decay-coupled": lambda: sgd(momentum=True, decay="coupled"),
     "sgd+momentum+nesterov": lambda: sgd(momentum=True, nesterov=True),
     "sgd+momentum+dampening": lambda: sgd(momentum=True, dampening=True),
     "sgd+momentum+late-dampening": sgd_dampened_late,
+    "sgd+ema": sgd_averaged,
+    "sign": sign_descent,
+    "sign+momentum": lambda: sign_descent(momentum=True),
+    "lion": lion,
+    "lion-undecayed": lambda: lion(decay=False),
     "adagrad": adagrad,
     "adagrad+l2": lambda: adagrad(l2=True),
     "rmsprop": rmsprop,
@@ -196,8 +224,10 @@ RULES: dict[str, Callable[[], Rule]] = {
     "amsgrad-after-max+decay": lambda: amsgrad(correction="after_max", decay=True),
     "nadam": nadam,
     "nadam-constant": nadam_constant,
+    "nadam-dozat": nadam_dozat,
     "radam": radam,
     "radam-4": lambda: radam(threshold=4),
+    "radam-idle": lambda: radam(before="nothing"),
     "adamax": adamax,
     "adadelta": adadelta,
     "adabelief": adabelief,
@@ -209,9 +239,32 @@ RULES: dict[str, Callable[[], Rule]] = {
 
 
 def named(name: str) -> Rule:
-    """Return the paper's rule of that name.
+    """Return the paper's rule of that name, or a rule with weight decay: ``nadam+decay``.
+
+    A name that is not in `RULES` is that of a rule without decay and one of `rules_decay.FORMS`.  A plain
+    ``+decay`` is refused for SGD, where the paper's own rules mean the uncoupled one by it.
 
     Raises:
-        KeyError: there is no such rule.
+        KeyError: there is no such rule; the message says why.
     """
-    return RULES[name]()
+    if name in RULES:
+        return RULES[name]()
+    base, plus, form = name.rpartition("+")
+    if base not in RULES or plus + form not in FORMS:
+        raise KeyError(f"there is no rule {name!r}")
+    if base.startswith("sgd") and form == "decay":
+        told = f"write {base}+decay-coupled (x loses αλx) or {base}+decay-uncoupled (x loses λx)"
+        raise KeyError(f"{name!r} could be two rules; {told}")
+    try:
+        return with_decay(RULES[base](), plus + form)
+    except ValueError as error:
+        raise KeyError(f"there is no rule {name!r}: {error}") from None
+
+
+def known(name: str) -> bool:
+    """Return whether `named` has a rule of that name."""
+    try:
+        named(name)
+    except KeyError:
+        return False
+    return True

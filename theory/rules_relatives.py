@@ -57,6 +57,30 @@ def nadam() -> Rule:
     )
 
 
+def nadam_dozat() -> Rule:
+    """NAdam as Dozat (2016, ICLR workshop, Algorithm 2) writes it: m_t averages with mu_t too.
+
+    mu_t = beta1 (1 - 0.96^(t psi) / 2), the schedule of his section 3.3; M_t is the product of
+    mu_1 … mu_t.
+    """
+    m, v, prod = olds("exp_avg", "exp_avg_sq", "mu_product")
+    m_t, v_t, prod_t = news("exp_avg", "exp_avg_sq", "mu_product")
+    base = Rational(96, 100)
+    mu_t = beta1 * (1 - base ** (t * psi) / 2)
+    mu_next = beta1 * (1 - base ** ((t + 1) * psi) / 2)
+    step = (1 - mu_t) * g / (1 - prod_t) + mu_next * m_t / (1 - prod_t * mu_next)
+    return single(
+        "nadam-dozat",
+        {"mu_product": sp.Integer(1), "exp_avg": ZERO, "exp_avg_sq": ZERO},
+        {
+            "mu_product": prod * mu_t,
+            "exp_avg": mu_t * m + (1 - mu_t) * g,
+            "exp_avg_sq": beta2 * v + (1 - beta2) * g**2,
+            "x": x - alpha * step / (sqrt(v_t / (1 - beta2**t)) + eps),
+        },
+    )
+
+
 def nadam_constant() -> Rule:
     """NAdam at a constant momentum, mu_t = beta1 for every t.
 
@@ -72,11 +96,12 @@ def nadam_constant() -> Rule:
     )
 
 
-def radam(*, threshold: int = 5) -> Rule:
+def radam(*, threshold: int = 5, before: Literal["momentum", "nothing"] = "momentum") -> Rule:
     """RAdam (Liu et al. 2020, Algorithm 2), epsilon added to the root, as in the authors' code.
 
-    Below the threshold it is bias-corrected momentum.  The paper rectifies from rho_t > 4; the
-    authors' code and torch from rho_t > 5.
+    The paper rectifies from rho_t > 4; the authors' code and torch from rho_t > 5.  Up to the threshold
+    it is bias-corrected momentum (the paper, torch), or ``nothing`` moves but the averages (the authors'
+    code with ``degenerated_to_sgd=False``).
     """
     m_t, v_t = news("exp_avg", "exp_avg_sq")
     rho_inf = 2 / (1 - beta2) - 1
@@ -84,10 +109,11 @@ def radam(*, threshold: int = 5) -> Rule:
     rect = sqrt((rho_t - 4) * (rho_t - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho_t))
     m_hat = m_t / (1 - beta1**t)
     adaptive = sqrt(1 - beta2**t) / (sqrt(v_t) + eps)
-    plain = {**moments(g), "x": x - alpha * m_hat}
+    plain = {**moments(g), "x": x - alpha * m_hat if before == "momentum" else x}
     rectified = {**moments(g), "x": x - alpha * m_hat * rect * adaptive}
+    name = ("radam" if threshold == 5 else f"radam-{threshold}") + "-idle" * (before == "nothing")
     return Rule(
-        "radam" if threshold == 5 else f"radam-{threshold}",
+        name,
         {"exp_avg": ZERO, "exp_avg_sq": ZERO},
         (Regime(plain, (rho_t <= threshold,)), Regime(rectified, (rho_t > threshold,))),
     )

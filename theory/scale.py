@@ -11,7 +11,7 @@ import sympy as sp
 from .catalogue import claim, grid
 from .identity import Budget, Checker, Unsupported
 from .interval import Interval
-from .invariance import SCALE, Change, answer, changed, lines, scaled
+from .invariance import LENGTHS, SCALE, Change, answer, changed, lines, scaled
 from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import Quotient, first_moment, same, second_moment
 from .rule import Regime, Rule
@@ -109,42 +109,62 @@ def scaling(rule: Rule) -> Scaling | None:
        statement="Multiplying every gradient by c > 0 leaves every x_t unchanged, for every ε ≥ 0.",
        repaired_by="scale-covariance")  # fmt: skip
 def scale_invariance(rule: Rule) -> Case | None:
-    """Two runs, one with doubled gradients."""
-    if scaling(rule) is None:
+    """Two runs, one with doubled gradients; a rule that looks at signs alone needs nothing else."""
+    found = scaling(rule)
+    if found is None:
         return None
 
     def excess(run: Run, p: Point) -> Interval:
-        one, two = run(p, [p["g1"]], ZERO), run(p, [2 * p["g1"]], ZERO)
-        return abs(one.x[1] - two.x[1])
+        gap = Interval.of(0)
+        for steps in (1,) if rule.only else LENGTHS:  # RAdam may stand still at first
+            one, two = (run(p, [c * p["g1"]] * steps, ZERO) for c in (1, 2))
+            gap = abs(one.x[-1] - two.x[-1])
+            if gap.lo > 0:
+                break
+        return gap
 
-    return Case(runs=Runs(excess, grid(g1="1 2", eps="0 1", alpha="1")))
+    free = not found.along and found.moves == (1,) * len(found.moves)
+    return Case(_covariant(found) if free else (), control=_turned(found) if free else None,
+                runs=Runs(excess, grid(g1="1 2", eps="0 1", alpha="1")))  # fmt: skip
+
+
+def _covariant(found: Scaling) -> tuple[Step, ...]:
+    """Each line, and each move of x, takes its power of c."""
+    up, domains = changed(found.change, found.factors), {**found.rule.domains, "c": "positive"}
+    regimes = found.rule.regimes
+    return tuple(
+        Step(f"the line of {n} takes the factor {f}",
+             Identity(r.new[n].xreplace(up), f * r.new[n], domains),
+             "induction from the start: a zero takes any factor")
+        for r in regimes for n, f in found.factors.items()
+    ) + tuple(
+        Step(f"x_t − x_(t−1) takes the factor {f}",
+             Identity(r.new["x"].xreplace(up) - x, f * (r.new["x"] - x), domains), "the factors c cancel"
+             if f == 1 else "nothing is divided by here, so that c stays")
+        for r, f in zip(regimes, found.moves, strict=True)
+    )  # fmt: skip
+
+
+def _turned(found: Scaling) -> Identity:
+    """The near-miss of a rule that needs nothing scaled along: c = −1."""
+    whole = found.rule.transition()["x"]
+    up = {s: e.xreplace({SCALE: sp.Integer(-1)})
+          for s, e in changed(found.change, found.factors).items()}  # fmt: skip
+    return Identity(whole.xreplace(up), whole, found.rule.domains)
 
 
 @claim("scale-covariance", family=FAMILY, source=HERE,
        says="What must be scaled along with the gradient.",
        statement="Multiplying every gradient by c > 0 leaves every x_t unchanged if ε is multiplied by "
                  "c too (by c² where it stands under a root), an L2 penalty λ by c and AdaBound's final "
-                 "rate by 1/c. In RAdam below its threshold each move takes the factor c instead, at "
-                 "ε = 0 as well.",
+                 "rate by 1/c; rules that look at signs alone need nothing. In RAdam below its "
+                 "threshold each move takes the factor c instead, at ε = 0 as well (if it moves).",
        hypotheses="the rule runs in each coordinate alone, as the code does.")  # fmt: skip
 def scale_covariance(rule: Rule) -> Case | None:
     """Induction on the transition: each state entry takes its power of c, and the move none."""
     found = scaling(rule)
     if found is None:
         return None
-    up, domains = changed(found.change, found.factors), {**rule.domains, "c": "positive"}
-    regimes = found.rule.regimes
-    steps = [
-        Step(f"the line of {n} takes the factor {f}",
-             Identity(r.new[n].xreplace(up), f * r.new[n], domains),
-             "induction from the start: a zero takes any factor")
-        for r in regimes for n, f in found.factors.items()
-    ] + [
-        Step(f"x_t − x_(t−1) takes the factor {f}",
-             Identity(r.new["x"].xreplace(up) - x, f * (r.new["x"] - x), domains), "the factors c cancel"
-             if f == 1 else "nothing is divided by here, so that c stays")
-        for r, f in zip(regimes, found.moves, strict=True)
-    ]  # fmt: skip
     whole = rule.transition()["x"]
     alone = whole.xreplace(changed({g: SCALE * g}, found.factors))
 
@@ -156,7 +176,8 @@ def scale_covariance(rule: Rule) -> Case | None:
             abs(two[2] - ONE - size * (one[2] - ONE))
         )
 
-    return Case(tuple(steps), control=Identity(alone, whole, domains),
+    near = Identity(alone, whole, {**rule.domains, "c": "positive"})
+    return Case(_covariant(found), control=near if found.along else _turned(found),
                 runs=Runs(excess, grid(g1="1 2", g2="1 -1", eps="1 1/2")))  # fmt: skip
 
 

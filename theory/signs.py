@@ -36,13 +36,14 @@ def _memoryless(rule: Rule) -> tuple[str, Expr] | None:
     line = without_memory(rule)
     if line is None:
         return None
-    entered = g + lambda_ * x if _penalised(rule) else g
     try:
-        kept = line.subs(g, g - entered)
+        entered, kept = _entered(rule, line)
     except ValueError:  # a bound on 0/0, as AdaBound has it
         return None
     forms = {
         "sign": -alpha * entered / (sp.Abs(entered) + eps),
+        "sign alone": -alpha * sp.sign(entered),
+        "none": sp.Integer(0),
         "SGD": -alpha * entered,
         "SGD with rate α/(√ε+ε)": -alpha * entered / (sp.sqrt(eps) + eps),
         "SGD with rate α/ε": -alpha * entered / eps,
@@ -53,6 +54,12 @@ def _memoryless(rule: Rule) -> tuple[str, Expr] | None:
     return next(((k, f) for k, f in forms.items() if same(rule, line - kept, f)), None)
 
 
+def _entered(rule: Rule, line: Expr) -> tuple[Expr, Expr]:
+    """Return what enters, the gradient and an L2 penalty, and x' where that is 0."""
+    entered = g + lambda_ * x if _penalised(rule) else g
+    return entered, line.subs(g, g - entered)
+
+
 def _penalised(rule: Rule) -> bool:
     m = first_moment(rule)
     return m is not None and m.input.has(x)
@@ -61,23 +68,32 @@ def _penalised(rule: Rule) -> bool:
 @claim("sign-descent", family=FAMILY, source=B18("where Adam is compared"),
        says="With β1 = β2 = 0 Adam is sign descent.",
        statement="At β1 = β2 = 0 every step is −α·sign(g_t), for every ε ≥ 0.",
+       hypotheses="decay aside; with L2 g_t is what enters.",
        repaired_by="sign-descent-exact")  # fmt: skip
 def sign_descent(rule: Rule) -> Case | None:
-    """ε shortens the step; RAdam never divides at all there."""
-    if _memoryless(rule) is None:
+    """ε shortens the step; RAdam never divides at all there.  Of Lion it holds."""
+    found, line = _memoryless(rule), without_memory(rule)
+    if found is None or line is None:
         return None
+    steps: tuple[Step, ...] = ()
+    entered, kept = _entered(rule, line)
+    if found[0] == "sign alone":
+        steps = (Step("x' − kept = −α·sign(g)", Identity(line - kept, found[1]),
+                      "the lines at β1 = β2 = 0"),)  # fmt: skip
 
     def excess(run: Run, p: Point) -> Interval:
         return abs(run(p, [p["g1"]], ZERO).x[1] + p["alpha"])  # every g1 below is > 0
 
-    return Case(runs=Runs(excess, grid(g1="1 2", eps="0 1", alpha="1", beta1="0", beta2="0")))
+    runs = Runs(excess, grid(g1="1 2", eps="0 1", alpha="1", beta1="0", beta2="0"))
+    return Case(steps, control=Identity(line - kept, -alpha * entered) if steps else None, runs=runs)
 
 
 @claim("sign-descent-exact", family=FAMILY, source=HERE,
        says="What Adam and its relatives are at β1 = β2 = 0.",
        statement="At β1 = β2 = 0 the step is −α·g_t/(|g_t|+ε), decay aside: sign descent iff ε = 0; "
                  "for AMSGrad −α·g_t/(max_{i≤t}|g_i| + ε); for RAdam −α·g_t and for AdaBelief "
-                 "−α·g_t/(√ε+ε), or −α·g_t/ε where no ε is added to its average, all of which are SGD.",
+                 "−α·g_t/(√ε+ε), or −α·g_t/ε where no ε is added to its average, all of which are SGD; "
+                 "for Lion −α·sign(g_t), as it has no ε; and none in RAdam that waits for its threshold.",
        hypotheses="g_t ≠ 0 (at ε = 0 it is 0/0), ε > 0 for AdaBelief; with L2 g_t is what "
                   "enters.")  # fmt: skip
 def sign_descent_exact(rule: Rule) -> Case | None:
@@ -86,8 +102,7 @@ def sign_descent_exact(rule: Rule) -> Case | None:
     if found is None or line is None:
         return None
     kind, form = found
-    entered = g + lambda_ * x if _penalised(rule) else g
-    kept, a = line.subs(g, g - entered), symbol("a", "positive")
+    (entered, kept), a = _entered(rule, line), symbol("a", "positive")
     near = -alpha * entered / (sp.Abs(entered) + 2 * eps + 1)
 
     def excess(run: Run, p: Point) -> Interval:
@@ -95,8 +110,10 @@ def sign_descent_exact(rule: Rule) -> Case | None:
         past = p["g1"] ** 2 if "largest" in kind else ZERO
         at = {"g": p["g2"], "eps": p["eps"], "alpha": p["alpha"]}
         e = Interval.of(p["eps"])
+        if kind == "none":
+            return abs(trace.x[2] - trace.x[1])
         below = {
-            "SGD": Interval.of(1), "SGD with rate α/ε": e, "SGD with rate α/(√ε+ε)": e.sqrt() + e,
+            "sign alone": Interval.of(abs(at["g"])), "SGD": Interval.of(1), "SGD with rate α/ε": e, "SGD with rate α/(√ε+ε)": e.sqrt() + e,
         }.get(kind, Interval.of(max(past, at["g"] ** 2)).sqrt() + e)  # fmt: skip
         return abs((trace.x[2] - trace.x[1]) * below + at["alpha"] * at["g"])
 

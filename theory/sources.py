@@ -40,6 +40,8 @@ M21 = Source("Malladi et al.", 2022, "On the SDEs and Scaling Rules for Adaptive
 Z12 = Source("Zeiler", 2012, "ADADELTA: An Adaptive Learning Rate Method", "1212.5701")
 B18 = Source("Bernstein et al.", 2018, "signSGD: Compressed Optimisation for Non-Convex Problems",
              "1802.04434")  # fmt: skip
+CL23 = Source("Chen, Liu, Liang & Liu", 2023, "Lion Secretly Solves Constrained Optimization: As "
+              "Lyapunov Predicts", "2310.05898")  # fmt: skip
 S13 = Source("Sutskever et al.", 2013, "On the importance of initialization and momentum in deep "
              "learning")  # fmt: skip
 G17 = Source("Goyal et al.", 2017, "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour",
