@@ -14,6 +14,7 @@ Imports torch only.  Table of contents:
 ``adam``         Kingma & Ba 2015
 ``adamw``        Loshchilov & Hutter 2019, decay ``coupled`` or ``uncoupled``
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
+``schedules``    what the learning rate is multiplied by, step by step
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -43,6 +44,16 @@ from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
+from adamproof.optimizers.schedules import (
+    Schedule,
+    cosine,
+    exponential_warmup,
+    inverse_sqrt,
+    linear,
+    linear_warmup,
+    linear_warmup_for,
+    radam_warmup,
+)
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
 
 __all__ = [
@@ -60,10 +71,18 @@ __all__ = [
     "RMSpropReference",
     "Reference",
     "SGDReference",
+    "Schedule",
     "adagrad",
     "adam",
     "adamw",
     "amsgrad",
+    "cosine",
+    "exponential_warmup",
+    "inverse_sqrt",
+    "linear",
+    "linear_warmup",
+    "linear_warmup_for",
+    "radam_warmup",
     "rmsprop",
     "sgd",
 ]
