@@ -89,24 +89,25 @@ FORMULAS: dict[str, Formula] = {
 
 
 def _joints() -> tuple[Step, ...]:
-    """What the parts are where one ends and the next begins."""
-    linear = FORMULAS["linear"].parts[1][1]
-    root, (c, m) = FORMULAS["inverse_sqrt"].parts[1][1], (symbol("c"), symbol("m", "nonnegative"))
+    """How far the parts are from 1 and from a: 0 where one ends and the next begins."""
+    linear, root = FORMULAS["linear"].parts[1][1], FORMULAS["inverse_sqrt"].parts[1][1]
+    c, m = symbol("c"), symbol("m", "nonnegative")
+    mean, share = cosine_rate(c, LOW).subs(alpha, 1), (TOTAL - t) / (TOTAL - W)
     return (
-        Step("t/w is 1 at t = w", Identity((t / W).subs(t, W), 1, DOMAINS), "the end of every warmup"),
-        Step("a + (1−a)(1+c)/2 is 1 where the cosine c is 1",
-             Identity(cosine_rate(sp.Integer(1), LOW).subs(alpha, 1), 1, DOMAINS), "at t = w: cos 0"),
-        Step("and a where it is −1",
-             Identity(cosine_rate(sp.Integer(-1), LOW).subs(alpha, 1), LOW, DOMAINS), "at T: cos π"),
-        Step("a + (1−a)(T−t)/(T−w) is 1 at t = w", Identity(linear.subs(t, W), 1, DOMAINS), "w < T"),
-        Step("and a at t = T", Identity(linear.subs(t, TOTAL), LOW, DOMAINS), "w < T"),
-        Step("√(w/t) is 1 at t = w", Identity(root.subs(t, W), 1, DOMAINS), "so no part jumps"),
+        Step("1 − t/w = (w−t)/w", Identity(1 - t / W, (W - t) / W, DOMAINS), "0 at t = w"),
+        Step("1 − (a + (1−a)(1+c)/2) = (1−a)(1−c)/2",
+             Identity(1 - mean, (1 - LOW) * (1 - c) / 2, DOMAINS),
+             "0 at t = w, where the cosine c is cos 0 = 1; ≥ 0 since c ≤ 1"),
+        Step("a + (1−a)(1+c)/2 − a = (1−a)(1+c)/2",
+             Identity(mean - LOW, (1 - LOW) * (1 + c) / 2, DOMAINS), "0 at t = T: cos π = −1"),
+        Step("1 − (a + (1−a)(T−t)/(T−w)) = (1−a)(t−w)/(T−w)",
+             Identity(1 - linear, (1 - LOW) * (t - W) / (TOTAL - W), DOMAINS), "0 at t = w; ≥ 0 after"),
+        Step("a + (1−a)(T−t)/(T−w) − a = (1−a)(T−t)/(T−w)",
+             Identity(linear - LOW, (1 - LOW) * share, DOMAINS), "0 at t = T"),
+        Step("1 − √(w/t)² = (t−w)/t", Identity(1 - root**2, (t - W) / t, DOMAINS), "0 at t = w"),
         Step("a mean of 1 and a is no less than a",
              Holds(ge(LOW + (1 - LOW) * m, LOW), (ge(1, LOW),), {**DOMAINS, "m": "nonnegative"}),
              "m = (1+c)/2 or (T−t)/(T−w)"),
-        Step("and no more than 1: 1 − (a + (1−a)(1+c)/2) = (1−a)(1−c)/2",
-             Identity(1 - cosine_rate(c, LOW).subs(alpha, 1), (1 - LOW) * (1 - c) / 2, DOMAINS),
-             "c ≤ 1; the linear part is the same with c = 1 − 2(t−w)/(T−w)"),
     )  # fmt: skip
 
 
@@ -131,6 +132,6 @@ def _papers_rate() -> tuple[Step, ...]:
                  "d^(−1/2)·min(t^(−1/2), t·w^(−3/2)) is (dw)^(−1/2) times the third.",
        hypotheses="0 ≤ a ≤ 1; 0 < w < T; d > 0; cos 0 = 1, cos π = −1.")  # fmt: skip
 def schedules_join(rule: Rule) -> Case | None:
-    """Put the ends in; for the inverse root, take the factor out."""
-    wrong = Identity((t / W).subs(t, W + 1), 1, DOMAINS)
+    """What is left to 1 and to a, as factors; for the inverse root, the width taken out."""
+    wrong = Identity(1 - t / W, (W + 1 - t) / W, DOMAINS)
     return Case((*_joints(), *_papers_rate()), control=wrong)
