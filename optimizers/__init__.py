@@ -14,6 +14,7 @@ Imports torch only.  Table of contents:
 ``adam``         Kingma & Ba 2015
 ``adamw``        Loshchilov & Hutter 2019, decay ``coupled`` or ``uncoupled``
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
+``sam``          Foret et al. 2021, around any optimizer
 ``schedules``    what the learning rate is multiplied by, step by step
 ===============  =============================================================
 
@@ -44,6 +45,7 @@ from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
+from adamproof.optimizers.sam import SAM
 from adamproof.optimizers.schedules import (
     Schedule,
     cosine,
@@ -57,6 +59,7 @@ from adamproof.optimizers.schedules import (
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
 
 __all__ = [
+    "SAM",
     "SGD",
     "AMSGrad",
     "AMSGradReference",
