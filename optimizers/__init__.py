@@ -16,6 +16,7 @@ Imports torch only.  Table of contents:
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
 ``sam``          Foret et al. 2021, around any optimizer
 ``schedules``    what the learning rate is multiplied by, step by step
+``presets``      settings of papers by task, and how much evidence there is for them
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -43,6 +44,7 @@ from adamproof.optimizers.adam import Adam, AdamReference, adam
 from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
 from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
+from adamproof.optimizers.presets import PRESETS, Evidence, Preset, Task, preset
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
 from adamproof.optimizers.sam import SAM
@@ -59,6 +61,7 @@ from adamproof.optimizers.schedules import (
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
 
 __all__ = [
+    "PRESETS",
     "SAM",
     "SGD",
     "AMSGrad",
@@ -70,11 +73,14 @@ __all__ = [
     "AdamW",
     "AdamWReference",
     "Base",
+    "Evidence",
+    "Preset",
     "RMSprop",
     "RMSpropReference",
     "Reference",
     "SGDReference",
     "Schedule",
+    "Task",
     "adagrad",
     "adam",
     "adamw",
@@ -85,6 +91,7 @@ __all__ = [
     "linear",
     "linear_warmup",
     "linear_warmup_for",
+    "preset",
     "radam_warmup",
     "rmsprop",
     "sgd",
