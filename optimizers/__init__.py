@@ -22,6 +22,9 @@ Imports torch only.  Table of contents:
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
 ``nadam``        Dozat 2016, his form and that of the frameworks
 ``radam``        Liu et al. 2020, threshold 4 or 5, two ways to wait
+``sam``          Foret et al. 2021, around any optimizer
+``schedules``    what the learning rate is multiplied by, step by step
+``presets``      settings of papers by task, and how much evidence there is for them
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -50,12 +53,26 @@ from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
 from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
 from adamproof.optimizers.nadam import NAdam, NAdamReference, nadam
+from adamproof.optimizers.presets import PRESETS, Evidence, Preset, Task, preset
 from adamproof.optimizers.radam import RAdam, RAdamReference, radam
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
+from adamproof.optimizers.sam import SAM
+from adamproof.optimizers.schedules import (
+    Schedule,
+    cosine,
+    exponential_warmup,
+    inverse_sqrt,
+    linear,
+    linear_warmup,
+    linear_warmup_for,
+    radam_warmup,
+)
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
 
 __all__ = [
+    "PRESETS",
+    "SAM",
     "SGD",
     "AMSGrad",
     "AMSGradReference",
@@ -66,20 +83,32 @@ __all__ = [
     "AdamW",
     "AdamWReference",
     "Base",
+    "Evidence",
     "NAdam",
     "NAdamReference",
+    "Preset",
     "RAdam",
     "RAdamReference",
     "RMSprop",
     "RMSpropReference",
     "Reference",
     "SGDReference",
+    "Schedule",
+    "Task",
     "adagrad",
     "adam",
     "adamw",
     "amsgrad",
+    "cosine",
+    "exponential_warmup",
+    "inverse_sqrt",
+    "linear",
+    "linear_warmup",
+    "linear_warmup_for",
     "nadam",
+    "preset",
     "radam",
+    "radam_warmup",
     "rmsprop",
     "sgd",
 ]

@@ -48,6 +48,7 @@ G17 = Source("Goyal et al.", 2017, "Accurate, Large Minibatch SGD: Training Imag
              "1706.02677")  # fmt: skip
 LH17 = Source("Loshchilov & Hutter", 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts",
               "1608.03983")  # fmt: skip
+V17 = Source("Vaswani et al.", 2017, "Attention Is All You Need", "1706.03762")
 OG25 = Source("Orvieto & Gower", 2025, "In Search of Adam's Secret Sauce", "2505.21829")
 C19 = Source("Choi et al.", 2019, "On Empirical Comparisons of Optimizers for Deep Learning",
              "1910.05446")  # fmt: skip

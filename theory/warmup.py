@@ -186,6 +186,11 @@ def _cosine() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+def cosine_rate(cosine: Expr, low: Expr) -> Expr:
+    """Return the rate between α and low at which the cosine has the given value."""
+    return low + (alpha - low) * (1 + cosine) / 2
+
+
 @claim("warmup-cosine", family=FAMILY, source=LH17("eq. (5)"), about="mathematics",
        says="Linear warmup and a cosine make one continuous schedule that spends half the rate.",
        statement="α_t = α·t/w up to w, then a + (α−a)(1+cos(π(t−w)/(T−w)))/2 up to T: both are α at "
@@ -201,7 +206,7 @@ def warmup_cosine(rule: Rule) -> Case | None:
     domains = {"a": "nonnegative", "k": "natural", "w": "natural", "s": "nonnegative"}
 
     def rate(cosine: Expr) -> Expr:
-        return low + (alpha - low) * (1 + cosine) / 2
+        return cosine_rate(cosine, low)
 
     return Case(
         (*_cosine(),
