@@ -22,6 +22,10 @@ Imports torch only.  Table of contents:
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
 ``nadam``        Dozat 2016, his form and that of the frameworks
 ``radam``        Liu et al. 2020, threshold 4 or 5, two ways to wait
+``adamax``       Kingma & Ba 2015, with the infinity norm
+``adadelta``     Zeiler 2012
+``sign``         Bernstein et al. 2018: SignSGD; with momentum, Signum
+``lion``         Chen et al. 2023
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -44,28 +48,38 @@ tensor([ 0.5000, -1.5000])
 if __name__ != "adamproof.optimizers":
     raise ImportError("import adamproof.optimizers, not the folder under another name")
 
+from adamproof.optimizers.adadelta import Adadelta, AdadeltaReference, adadelta
 from adamproof.optimizers.adagrad import Adagrad, AdagradReference, adagrad
 from adamproof.optimizers.adam import Adam, AdamReference, adam
+from adamproof.optimizers.adamax import Adamax, AdamaxReference, adamax
 from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
 from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
+from adamproof.optimizers.lion import Lion, LionReference, lion
 from adamproof.optimizers.nadam import NAdam, NAdamReference, nadam
 from adamproof.optimizers.radam import RAdam, RAdamReference, radam
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
+from adamproof.optimizers.sign import SignSGD, SignSGDReference, sign_sgd
 
 __all__ = [
     "SGD",
     "AMSGrad",
     "AMSGradReference",
+    "Adadelta",
+    "AdadeltaReference",
     "Adagrad",
     "AdagradReference",
     "Adam",
     "AdamReference",
     "AdamW",
     "AdamWReference",
+    "Adamax",
+    "AdamaxReference",
     "Base",
+    "Lion",
+    "LionReference",
     "NAdam",
     "NAdamReference",
     "RAdam",
@@ -74,12 +88,18 @@ __all__ = [
     "RMSpropReference",
     "Reference",
     "SGDReference",
+    "SignSGD",
+    "SignSGDReference",
+    "adadelta",
     "adagrad",
     "adam",
+    "adamax",
     "adamw",
     "amsgrad",
+    "lion",
     "nadam",
     "radam",
     "rmsprop",
     "sgd",
+    "sign_sgd",
 ]
