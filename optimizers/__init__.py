@@ -25,6 +25,10 @@ Imports torch only.  Table of contents:
 ``sam``          Foret et al. 2021, around any optimizer
 ``schedules``    what the learning rate is multiplied by, step by step
 ``presets``      settings of papers by task, and how much evidence there is for them
+``adamax``       Kingma & Ba 2015, with the infinity norm
+``adadelta``     Zeiler 2012
+``sign``         Bernstein et al. 2018: SignSGD; with momentum, Signum
+``lion``         Chen et al. 2023
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -47,11 +51,14 @@ tensor([ 0.5000, -1.5000])
 if __name__ != "adamproof.optimizers":
     raise ImportError("import adamproof.optimizers, not the folder under another name")
 
+from adamproof.optimizers.adadelta import Adadelta, AdadeltaReference, adadelta
 from adamproof.optimizers.adagrad import Adagrad, AdagradReference, adagrad
 from adamproof.optimizers.adam import Adam, AdamReference, adam
+from adamproof.optimizers.adamax import Adamax, AdamaxReference, adamax
 from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
 from adamproof.optimizers.amsgrad import AMSGrad, AMSGradReference, amsgrad
 from adamproof.optimizers.base import Base
+from adamproof.optimizers.lion import Lion, LionReference, lion
 from adamproof.optimizers.nadam import NAdam, NAdamReference, nadam
 from adamproof.optimizers.presets import PRESETS, Evidence, Preset, Task, preset
 from adamproof.optimizers.radam import RAdam, RAdamReference, radam
@@ -69,6 +76,7 @@ from adamproof.optimizers.schedules import (
     radam_warmup,
 )
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
+from adamproof.optimizers.sign import SignSGD, SignSGDReference, sign_sgd
 
 __all__ = [
     "PRESETS",
@@ -76,14 +84,20 @@ __all__ = [
     "SGD",
     "AMSGrad",
     "AMSGradReference",
+    "Adadelta",
+    "AdadeltaReference",
     "Adagrad",
     "AdagradReference",
     "Adam",
     "AdamReference",
     "AdamW",
     "AdamWReference",
+    "Adamax",
+    "AdamaxReference",
     "Base",
     "Evidence",
+    "Lion",
+    "LionReference",
     "NAdam",
     "NAdamReference",
     "Preset",
@@ -94,9 +108,13 @@ __all__ = [
     "Reference",
     "SGDReference",
     "Schedule",
+    "SignSGD",
+    "SignSGDReference",
     "Task",
+    "adadelta",
     "adagrad",
     "adam",
+    "adamax",
     "adamw",
     "amsgrad",
     "cosine",
@@ -105,10 +123,12 @@ __all__ = [
     "linear",
     "linear_warmup",
     "linear_warmup_for",
+    "lion",
     "nadam",
     "preset",
     "radam",
     "radam_warmup",
     "rmsprop",
     "sgd",
+    "sign_sgd",
 ]
