@@ -163,7 +163,8 @@ def magnitude(a: Band) -> Band:
 def direction(a: Band) -> Band:
     """Return sign(a); of a NaN kernels make NaN or 0."""
     lo, hi = np.sign(a.lo), np.sign(a.hi)
-    return Band(np.where(a.nan, np.minimum(lo, 0.0), lo), np.where(a.nan, np.maximum(hi, 0.0), hi), a.nan)
+    lo, hi = (np.where(a.nan, side(x, 0.0), x) for side, x in ((np.minimum, lo), (np.maximum, hi)))
+    return Band(lo, hi, a.nan)
 
 
 def chosen(truth: Band, a: Band, b: Band) -> Band:

@@ -44,6 +44,7 @@ IDS = [
     "rotation-invariance", "v-is-curvature", "corrected-step-unbiased", "large-epsilon-is-momentum",
     "adam-is-rmsprop-momentum", "adagrad-as-adam", "adamax-limit", "zero-gradient-no-update",
     "clipping-is-harmless", "sqrt-batch-scaling", "step-counter-float32",
+    "sign-step-is-lr", "sign-box",
 ]  # fmt: skip
 
 MATHEMATICS = "mathematics"

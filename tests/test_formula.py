@@ -146,7 +146,7 @@ def value_at(rule: Rule, symbol: sp.Symbol, k: int) -> sp.Rational:
 def assert_lines_are_the_rule(rule: Rule, regime: Regime) -> None:
     """Evaluate both to 30 digits: the small checker, which confirms rewrites, has no part in it."""
     flat = rule.transition(regime)
-    symbols = sorted({s for e in flat.values() for s in e.free_symbols}, key=str)
+    symbols = sorted({s for e in (*flat.values(), *regime.when) for s in e.free_symbols}, key=str)
     env = {s: value_at(rule, s, k) for k, s in enumerate(symbols)}
     told: dict[sp.Symbol, Any] = dict(env)
     for symbol, expr in lines(rule, regime):

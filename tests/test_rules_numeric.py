@@ -68,7 +68,7 @@ KINDS: dict[str, st.SearchStrategy[Fraction]] = {
     "lambda_": ratios(1, 32, 64),
     "eta": ratios(0, 32, 32),
     "psi": ratios(1, 16, 256),
-    "y": ratios(-64, 64, 8).filter(bool),
+    **dict.fromkeys("xy", ratios(-64, 64, 8).filter(bool)),
     **dict.fromkeys(("beta1", "beta2", "mu", "tau", "rho"), UNIT),
 }
 GRADIENT = ratios(-64, 64, 8).filter(bool)

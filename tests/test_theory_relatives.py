@@ -49,8 +49,8 @@ def positions(
 
 PROVED, REFUTED = "proved", "refuted"
 RADAM, NADAM, PLAIN = (
-    ("radam", "radam-4"),
-    ("nadam", "nadam-constant"),
+    ("radam", "radam-4", "radam-idle"),
+    ("nadam", "nadam-constant", "nadam-dozat"),
     ("rmsprop", "rmsprop+eps-inside"),
 )
 BOUND = ("adabound", "adabound-sqrt", "amsbound")
@@ -58,9 +58,9 @@ BOUND = ("adabound", "adabound-sqrt", "amsbound")
 VERDICTS: dict[str, dict[str, str]] = {
     "radam-rho": dict.fromkeys(RADAM, PROVED),
     "radam-rectifier": dict.fromkeys(RADAM, PROVED),
-    "radam-becomes-adaptive": dict.fromkeys(RADAM, REFUTED),
+    "radam-becomes-adaptive": dict.fromkeys(("radam", "radam-4"), REFUTED),
     "radam-first-step": dict.fromkeys(RADAM, PROVED),
-    "radam-is-warmup": dict.fromkeys(RADAM, REFUTED),
+    "radam-is-warmup": {"radam": REFUTED, "radam-4": REFUTED, "radam-idle": PROVED},
     "radam-warmup-schedule": dict.fromkeys(RADAM, PROVED),
     "adabelief-epsilon": {"adabelief": REFUTED},
     "adabelief-epsilon-sum": {"adabelief": PROVED},
@@ -76,7 +76,7 @@ VERDICTS: dict[str, dict[str, str]] = {
     ),
     "nadam-bias": dict.fromkeys(NADAM, REFUTED),
     "nadam-weight-sum": dict.fromkeys(NADAM, PROVED),
-    "nadam-never-short": {"nadam": REFUTED, "nadam-constant": PROVED},
+    "nadam-never-short": {"nadam": REFUTED, "nadam-constant": PROVED, "nadam-dozat": PROVED},
     "nadam-weight-sign": dict.fromkeys(NADAM, PROVED),
     "rmsprop-epsilon": dict.fromkeys((*PLAIN, "rmsprop+centered"), REFUTED),
     "rmsprop-epsilon-ratio": dict.fromkeys((*PLAIN, "rmsprop+centered"), PROVED),
@@ -121,7 +121,9 @@ def test_roles_are_read_off_the_formulas_alone() -> None:
         "rooted": {*PLAIN, "rmsprop+centered"},
     }
     thresholds = {n: getattr(rectified(paper_of(n)), "threshold", None) for n in RADAM}
-    assert thresholds == {"radam": 5, "radam-4": 4}
+    assert thresholds == {"radam": 5, "radam-4": 4, "radam-idle": 5}
+    assert {n for n in RADAM if getattr(rectified(paper_of(n)), "waits", None)} == {"radam-idle"}
+    assert {n for n in NADAM if getattr(lookahead(paper_of(n)), "own", None)} == {"nadam-dozat"}
 
 
 # -- RAdam -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from adamproof.theory import jury
 from adamproof.theory.faithful import paper_of
 from adamproof.theory.oscillator import Oscillator, c, d, oscillator
 from adamproof.theory.rules import RULES
+from adamproof.theory.sign_steps import sign_move
 from adamproof.theory.symbols import alpha, beta1, beta2, lambda_, mu, tau
 from adamproof.theory.two_cycle import X, cycle, is_adams, polynomial, theta
 
@@ -60,8 +61,9 @@ def simulate(subject: Subject, device: str, curvature: float, start: float, step
 
 
 def test_every_family_has_a_threshold() -> None:
+    """But for rules that move by a sign: no step of theirs shrinks with the gradient."""
     missing = {n for n in RULES if oscillator(paper_of(n)) is None}
-    assert missing == set()
+    assert missing == {n for n in RULES if sign_move(paper_of(n))} != set()
 
 
 @pytest.mark.parametrize("device", DEVICES)

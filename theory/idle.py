@@ -97,7 +97,8 @@ def _remembered(rule: Rule, regime: Regime) -> tuple[Expr, Expr] | None:
        statement="For g_t = 0, x_t = kept − r_t·β1·m_{t−1}, r_t = −∂x_t/∂m_t the rate at which the "
                  "rule takes m_t: α/((1−β1^t)·D_t), without 1−β1^t where m is not corrected; in RAdam "
                  "without D_t (or 0, where it waits) below its threshold and times its rectifier "
-                 "above; clipped in AdaBound (over √t in the paper's); αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam. Under momentum "
+                 "above; clipped in AdaBound (over √t in the paper's); "
+                 "αμ_{t+1}/((1−M_t·μ_{t+1})·D_t) in NAdam. Under momentum "
                  "x_t = kept − αμ·b_{t−1} (μ² for Nesterov). So what is remembered moves it, decay "
                  "multiplies it by 1−αλ (1−λ in the paper), and an L2 penalty enters the averages, or "
                  "the step where there are none.",

@@ -15,7 +15,7 @@ from .records import Case, Expr, Ground, Holds, Identity, Point, Run, Runs, Step
 from .roles import Average, first_moment, same, second_moment
 from .rule import Rule
 from .sources import D16, HERE
-from .symbols import alpha, eps, g, ge, gt, new, old, psi, symbol, t, x
+from .symbols import alpha, beta1, eps, g, ge, gt, new, old, psi, symbol, t, x
 
 FAMILY = "relatives"
 ZERO = Fraction(0)
@@ -31,6 +31,7 @@ class Lookahead:
     v: Average
     mu: Expr  # μ_t
     product: str  # the state entry of M_t; none when μ is constant
+    own: bool = False  # m averages with μ_t too, as Dozat has it, and not with β1
 
     @property
     def after(self) -> Expr:
@@ -42,6 +43,11 @@ class Lookahead:
         """M_t."""
         return new(self.product) if self.product else self.m.beta**t
 
+    @property
+    def kept(self) -> Expr:
+        """1 minus the sum of the weights in m_t."""
+        return self.whole if self.own else self.m.beta**t
+
 
 def weight(mu: Expr, after: Expr, whole: Expr, kept: Expr) -> Expr:
     """Return the sum of the weights, W = (1−μ_t)/(1−M_t) + μ_(t+1)·(1−β1^t)/(1−M_t·μ_(t+1))."""
@@ -52,19 +58,30 @@ def weight(mu: Expr, after: Expr, whole: Expr, kept: Expr) -> Expr:
 def lookahead(rule: Rule) -> Lookahead | None:
     """Recognise NAdam by its parameter's line."""
     m, v = first_moment(rule), second_moment(rule)
-    if m is None or v is None or rule.only is None or m.input != g:
+    if v is None or rule.only is None:
         return None
     products = [n for n, start in rule.initial.items() if start == 1]
-    mu = m.beta
+    mu, own = m.beta if m else beta1, m is None
     if products:
-        mu = m.beta * (1 - BASE ** (t * psi) / 2)
+        mu = mu * (1 - BASE ** (t * psi) / 2)
         if not same(rule, rule.late.new[products[0]], old(products[0]) * mu):
             return None
-    found = Lookahead(m, v, mu, products[0] if products else "")
+        m = m or _own_average(rule, mu)
+    if m is None or m.input != g:
+        return None
+    found = Lookahead(m, v, mu, products[0] if products else "", own)
     whole, after = found.whole, found.after
     along = (1 - mu) * g / (1 - whole) + after * m.new / (1 - whole * after)
     told = x - alpha * along / (sp.sqrt(v.new / (1 - v.beta**t)) + eps)
     return found if same(rule, rule.late.new["x"], told) else None
+
+
+def _own_average(rule: Rule, mu: Expr) -> Average | None:
+    """Return the average of the gradient with μ_t = β1·(…), from a zero start."""
+    names = (n for n, start in rule.initial.items() if start == 0)
+    fits = (n for n in names if same(rule, rule.late.new[n], mu * old(n) + (1 - mu) * g))
+    name = next(fits, None)
+    return Average(name, beta1, g) if name else None
 
 
 def _steps_length(run: Run, p: Point, last: int) -> Interval:
@@ -88,16 +105,20 @@ def nadam_bias(rule: Rule) -> Case | None:
 def _constant_gradient(rule: Rule, found: Lookahead) -> tuple[Step, ...]:
     """m̂_t = g and v̂_t = g², and the step with W_t in it, from the rule's own lines."""
     m, v, lines = found.m, found.v, rule.late.new
-    held = {m.new: g * (1 - m.beta**t), v.new: g**2 * (1 - v.beta**t)}
-    told = weight(found.mu, found.after, found.whole, m.beta**t)
+    held = {m.new: g * (1 - found.kept), v.new: g**2 * (1 - v.beta**t)}
+    before, after = m.beta ** (t - 1), found.kept
+    if found.own:
+        before, after = old(found.product), lines[found.product]
+    told = weight(found.mu, found.after, found.whole, found.kept)
     move = lines["x"].subs(held, simultaneous=True) - x
     return (
-        Step("m_t = g(1−β1^t)", Identity(lines[m.name].xreplace({m.old: g * (1 - m.beta ** (t - 1))}),
-             held[m.new]), "induction, constant g"),
+        Step(f"m_t = g(1−{'M_t' if found.own else 'β1^t'})",
+             Identity(lines[m.name].xreplace({m.old: g * (1 - before)}), g * (1 - after)),
+             "induction, constant g"),
         Step("v_t = g²(1−β2^t)", Identity(
              lines[v.name].xreplace({v.old: g**2 * (1 - v.beta ** (t - 1))}), held[v.new]), "induction"),
         Step("x_t − x_(t−1) = −α·W_t·g/(|g|+ε), "
-             "W_t = (1−μ_t)/(1−M_t) + μ_(t+1)(1−β1^t)/(1−M_(t+1))",
+             f"W_t = (1−μ_t)/(1−M_t) + μ_(t+1)(1−{'M_t' if found.own else 'β1^t'})/(1−M_(t+1))",
              Identity(move, -alpha * told * g / (sp.Abs(g) + eps)), "the rule's own line"),
     )  # fmt: skip
 
@@ -124,6 +145,33 @@ def _first_and_last(found: Lookahead) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
+def _own_weights() -> tuple[Step, ...]:
+    """W_t > 1 and W_t → 1 where m averages with μ_t: any momenta 0 < μ_t ≤ μ_(t+1) < 1."""
+    a, b, whole = (symbol(n, "unit") for n in ("a", "b", "M"))
+    units = dict.fromkeys(("a", "b", "M"), "unit")
+    first = whole * (1 - a) ** 2 / ((1 - whole) * (1 - a * whole))
+    second = (1 - whole) * (b - a) / ((1 - a * whole) * (1 - b * whole))
+    given = (ge(b, a),)
+    return (
+        Step("W_t − 1 = M(1−a)²/((1−M)(1−aM)) + (1−M)(b−a)/((1−aM)(1−bM))",
+             Identity(weight(a, b, whole, whole) - 1, first + second, units),
+             "a = μ_t, b = μ_(t+1), M = M_t; common denominator"),
+        Step("the first is > 0 for M > 0", Holds(gt(first, 0), (gt(whole, 0),), units), "0 < β1"),
+        Step("the second is ≥ 0 for b ≥ a", Holds(ge(second, 0), given, units), "μ_t never falls"),
+        Step("the first is at most M/(1−M)²", Holds(ge(whole / (1 - whole) ** 2, first), (), units),
+             "which tends to 0 with M ≤ β1^t"),
+        Step("the second at most (b−a)/(1−M)", Holds(ge((b - a) / (1 - whole), second), given, units),
+             "μ_(t+1) − μ_t → 0: W_t → 1"),
+        *power_vanishes(),
+    )  # fmt: skip
+
+
+def _not_above() -> Holds:
+    """The near-miss of it, at any momenta."""
+    a, b, whole = (symbol(n, "unit") for n in ("a", "b", "M"))
+    return Holds(gt(1, weight(a, b, whole, whole)), (), dict.fromkeys(("a", "b", "M"), "unit"))
+
+
 def _momenta(rule: Rule, found: Lookahead) -> tuple[Step, ...]:
     """M_t ≤ β1^t, and μ_(t+1) − μ_t → 0."""
     b, mu = found.m.beta, found.mu
@@ -146,7 +194,8 @@ def _momenta(rule: Rule, found: Lookahead) -> tuple[Step, ...]:
 @claim("nadam-weight-sum", family=FAMILY, source=HERE,
        says="How long NAdam's steps are on a constant gradient.",
        statement="On a constant gradient x_t − x_(t−1) = −α·W_t·g/(|g|+ε) with "
-                 "W_t = (1−μ_t)/(1−M_t) + μ_(t+1)(1−β1^t)/(1−M_(t+1)), M_t = μ_1⋯μ_t; W_1 > 1, W_t → 1.",
+                 "W_t = (1−μ_t)/(1−M_t) + μ_(t+1)(1−β1^t)/(1−M_(t+1)), M_t = μ_1⋯μ_t; in Dozat's own "
+                 "form M_t stands for β1^t; W_1 > 1, W_t → 1.",
        hypotheses="0 < β1; g ≠ 0.")  # fmt: skip
 def nadam_weight_sum(rule: Rule) -> Case | None:
     """Induction for m and v; then W_t by itself."""
@@ -158,12 +207,13 @@ def nadam_weight_sum(rule: Rule) -> Case | None:
     def excess(run: Run, p: Point) -> Interval:
         last, beta = 3, p[b.name]
         mu = beta / 2 if found.product else beta  # ψ = 0
-        told: Fraction = weight(mu, mu, mu**last, beta**last)
+        told: Fraction = weight(mu, mu, mu**last, (mu if found.own else beta) ** last)
         return abs(_steps_length(run, p, last) - p["alpha"] * told)
 
+    sums = _own_weights() if found.own else _first_and_last(found)
     return Case(
-        (*_constant_gradient(rule, found), *_momenta(rule, found), *_first_and_last(found)),
-        control=Identity(weight(found.mu, found.after, found.whole, b**t), 1),
+        (*_constant_gradient(rule, found), *_momenta(rule, found), *sums),
+        control=Identity(weight(found.mu, found.after, found.whole, found.kept), 1),
         runs=Runs(excess, grid(g1="1 -2", beta1="1/2 3/4", beta2="3/4 1/2", alpha="1", eps="0")),
     )
 
@@ -173,7 +223,7 @@ def nadam_weight_sum(rule: Rule) -> Case | None:
        statement="On a constant gradient no step is shorter than α (ε = 0), so W_t ≥ 1 for every t.",
        repaired_by="nadam-weight-sign")  # fmt: skip
 def nadam_never_short(rule: Rule) -> Case | None:
-    """True at a constant momentum; not where m averages with β1 and is corrected with μ_t < β1."""
+    """True where m averages with μ_t, or β1 is μ_t; not where it averages with β1 > μ_t."""
     found = lookahead(rule)
     if found is None:
         return None
@@ -183,6 +233,9 @@ def nadam_never_short(rule: Rule) -> Case | None:
         return first if first.lo > 0 else p["alpha"] - _steps_length(run, p, 3)
 
     over = grid(g1="1 2", beta1="1/2 3/4 7/8", alpha="1", eps="0")
+    if found.own:
+        steps = (*_constant_gradient(rule, found), *_momenta(rule, found), *_own_weights())
+        return Case(steps, control=_not_above(), runs=Runs(excess, over))
     if found.product:
         return Case(runs=Runs(excess, over))
     return Case((*_constant_gradient(rule, found), *_above(found.m.beta)),
@@ -202,7 +255,8 @@ def _above(b: Expr) -> tuple[Step, ...]:
 
 @claim("nadam-weight-sign", family=FAMILY, source=HERE,
        says="When NAdam's steps are too long, and when too short.",
-       statement="At a constant momentum β1 W_t > 1 for every t.  In the frameworks' form at ψ = 0, "
+       statement="At a constant momentum β1, and in Dozat's own form with any ψ, where m averages with "
+                 "μ_t too, W_t > 1 for every t.  In the frameworks' form at ψ = 0, "
                  "with μ = β1/2, W_t < 1 iff 2^t·μ(1−μ^t) > 1−μ+μ²−μ^(t+1): at β1 = 0.9 for every t ≥ "
                  "2, and the shortest step is shorter than 3/4 α, at their default ψ too.",
        hypotheses="0 < β1; ε = 0; constant gradient.")  # fmt: skip
@@ -213,6 +267,9 @@ def nadam_weight_sign(rule: Rule) -> Case | None:
         return None
     runs = Runs(lambda run, p: _wrong_side(run, p, found),
                 grid(g1="1 -2", beta1="1/2 3/4 1/4", beta2="3/4 1/2", alpha="1", eps="0"))  # fmt: skip
+    if found.own:
+        steps = (*_constant_gradient(rule, found), *_momenta(rule, found), *_own_weights())
+        return Case(steps, _not_above(), runs)
     if not found.product:
         near = Holds(gt(1, weight(found.mu, found.mu, found.whole, found.whole)))
         return Case((*_constant_gradient(rule, found), *_above(found.m.beta)), near, runs)
@@ -243,7 +300,7 @@ def _wrong_side(run: Run, p: Point, found: Lookahead) -> Interval:
     last, mu = 3, p[found.m.beta.name] / 2
     short = 2**last * mu * (1 - mu**last) > 1 - mu + mu**2 - mu ** (last + 1)
     apart = _steps_length(run, p, last) - p["alpha"]
-    return apart if short and found.product else -apart
+    return apart if short and found.product and not found.own else -apart
 
 
 def _shortest() -> tuple[Step, ...]:

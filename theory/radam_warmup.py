@@ -25,7 +25,7 @@ from .rectifier import (
 from .rule import Rule
 from .rules import named
 from .sources import L20, MY21
-from .symbols import alpha, ge, gt, new, symbol, t, x
+from .symbols import ge, gt, new, symbol, t, x
 
 #: Steps of the linear warmup at the customary β2: 2/(1−β2).
 LINEAR = int(2 / (1 - CUSTOMARY))

@@ -241,8 +241,8 @@ RULES: dict[str, Callable[[], Rule]] = {
 def named(name: str) -> Rule:
     """Return the paper's rule of that name, or a rule with weight decay: ``nadam+decay``.
 
-    A name that is not in `RULES` is that of a rule without decay and one of `rules_decay.FORMS`.  A plain
-    ``+decay`` is refused for SGD, where the paper's own rules mean the uncoupled one by it.
+    A name that is not in `RULES` is that of a rule without decay and one of `rules_decay.FORMS`.  A
+    plain ``+decay`` is refused for SGD, where the paper's own rules mean the uncoupled one by it.
 
     Raises:
         KeyError: there is no such rule; the message says why.

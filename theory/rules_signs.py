@@ -10,7 +10,7 @@ from .symbols import alpha, beta1, beta2, g, lambda_, mu, x
 
 
 def sign_descent(*, momentum: bool = False) -> Rule:
-    """signSGD (Bernstein et al. 2018, 1802.04434, Algorithm 1): x moves by alpha against sign(g).
+    """SignSGD (Bernstein et al. 2018, 1802.04434, Algorithm 1): x moves by alpha against sign(g).
 
     ``momentum`` is Signum (Algorithm 2 there), the sign of an average that starts at 0.
     """

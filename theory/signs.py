@@ -93,7 +93,7 @@ def sign_descent(rule: Rule) -> Case | None:
        statement="At β1 = β2 = 0 the step is −α·g_t/(|g_t|+ε), decay aside: sign descent iff ε = 0; "
                  "for AMSGrad −α·g_t/(max_{i≤t}|g_i| + ε); for RAdam −α·g_t and for AdaBelief "
                  "−α·g_t/(√ε+ε), or −α·g_t/ε where no ε is added to its average, all of which are SGD; "
-                 "for Lion −α·sign(g_t), as it has no ε; and none in RAdam that waits for its threshold.",
+                 "for Lion −α·sign(g_t), as it has no ε; RAdam that waits for its threshold stays.",
        hypotheses="g_t ≠ 0 (at ε = 0 it is 0/0), ε > 0 for AdaBelief; with L2 g_t is what "
                   "enters.")  # fmt: skip
 def sign_descent_exact(rule: Rule) -> Case | None:
@@ -113,7 +113,8 @@ def sign_descent_exact(rule: Rule) -> Case | None:
         if kind == "none":
             return abs(trace.x[2] - trace.x[1])
         below = {
-            "sign alone": Interval.of(abs(at["g"])), "SGD": Interval.of(1), "SGD with rate α/ε": e, "SGD with rate α/(√ε+ε)": e.sqrt() + e,
+            "sign alone": Interval.of(abs(at["g"])), "SGD": Interval.of(1),
+            "SGD with rate α/ε": e, "SGD with rate α/(√ε+ε)": e.sqrt() + e,
         }.get(kind, Interval.of(max(past, at["g"] ** 2)).sqrt() + e)  # fmt: skip
         return abs((trace.x[2] - trace.x[1]) * below + at["alpha"] * at["g"])
 

@@ -97,8 +97,8 @@ def cubic_in_the_disk(rule: Rule) -> Case | None:
                  "(2+2μ)/α for heavy ball, (2+2μ)/((1+2μ)α) for Nesterov's form; dampening τ, from the "
                  "first step on or from the second, gives 2/((1−τ)α) and (2+2μ)/((1−τ)α), hence "
                  "(2+2μ)/((1−μ)α) for an average; L2 lowers c* by λ, and decay by λ puts 2−λ in place "
-                 "of 2.  From x_0 ≠ 0 and a fresh state x_t does not tend to 0 at c*, and is "
-                 "unbounded above it.",
+                 "of 2, by αλ 2−αλ.  From x_0 ≠ 0 and a fresh state x_t does not tend to 0 at c*, and "
+                 "is unbounded above it.",
        hypotheses="constant α; one eigendirection of the Hessian.")  # fmt: skip
 def gd_stability(rule: Rule) -> Case | None:
     """The recurrence read off the lines, and its margins; quadratic-recurrence is the rest."""
@@ -147,9 +147,9 @@ def frozen_lines(rule: Rule, o: Oscillator) -> Runs | None:
                  "for AdaBound; NAdam divides Adam's by 1+2β1; decay puts 2−αλ in place of 2 (2−λ "
                  "where it is not multiplied by α), L2 puts c+λ in place of c.  At h* a run from "
                  "x_0 ≠ 0 does not tend to 0, above it is unbounded.",
-       hypotheses="D_t = d > 0 fixed in time, β^t = 0 in every correction (ψ > 0 in NAdam), m = 0 "
-                  "at the start; one eigendirection of D⁻¹·Hessian.  1/d is the clipped rate in "
-                  "AdaBound (over √t in the paper's), the quotient of the two roots in AdaDelta, "
+       hypotheses="RAdam past its threshold; D_t = d > 0 fixed in time, β^t = 0 in every correction "
+                  "(ψ > 0 in NAdam), m = 0 at the start; one eigendirection of D⁻¹·Hessian.  1/d is the "
+                  "clipped rate in AdaBound (over √t in the paper's), the quotient of the two roots in AdaDelta, "
                   "and has AdaGrad's 1 + (t−1)η in it.  That training settles there is another "
                   "matter: an observation.")  # fmt: skip
 def adam_edge(rule: Rule) -> Case | None:
