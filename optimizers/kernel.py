@@ -87,6 +87,15 @@ class Kernel:
 _HOW: Final = HOW.keys() - {"maximize"}
 
 
+def possible() -> bool:
+    """Whether a C compiler is there, and works."""
+    try:
+        build("#include <stdint.h>\nint64_t step(void) { return 0; }\n")
+    except NoCompiler:
+        return False
+    return True
+
+
 def known(h: Hyper, names: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """Return the hyper-parameters that a kernel is given, and those that decide which kernel it is.
 
@@ -234,4 +243,4 @@ def _refused(why: str) -> Untraceable:
     return Untraceable(f"no kernel can be made of this rule, so that compiled must be False: {why}.")
 
 
-__all__ = ["TYPES", "Kernel", "NoCompiler", "Untraceable", "build", "find", "forget", "known", "made"]
+__all__ = ["TYPES", "Kernel", "NoCompiler", "Untraceable", "build", "find", "forget", "known", "made", "possible"]

@@ -170,7 +170,8 @@ class Judge:
         if subject and subject.kind == "paper" and claim.id == SAME_RULE:
             return Finding("", "", Verdict.NOT_APPLICABLE)
         on_rule = self.on_rule(claim, rule)
-        if not on_rule.applies:
+        formal = not (on_rule.case and on_rule.case.trial)
+        if not on_rule.applies or (formal and subject and subject.compiled):
             return Finding("", "", Verdict.NOT_APPLICABLE)
         if on_rule.case and on_rule.case.trial:
             return self._tried(on_rule, subject)

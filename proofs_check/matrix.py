@@ -18,6 +18,7 @@ from .subjects import Subject
 COLUMNS = {
     "mathematics": ("maths", "mat"),
     "sgd": ("SGD", "SGD"),
+    "sign": ("Sign", "Sgn"),
     "adagrad": ("AdaG", "AdG"),
     "rmsprop": ("RMSp", "RMS"),
     "adam": ("Adam", "Adm"),
@@ -35,7 +36,7 @@ WIDE = 100
 #: What the names of the claims get at least; a matrix that leaves them less is printed in parts.
 LEAST = 20
 #: Relatives that share a column.
-_UNDER = {"amsbound": "adabound", "nesterov": "nadam"}
+_UNDER = {"amsbound": "adabound", "nesterov": "nadam", "lion": "sign"}
 MARKS = {
     Verdict.PROVED: ("✓", "green"),
     Verdict.REFUTED: ("✗", "magenta"),

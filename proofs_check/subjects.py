@@ -48,10 +48,22 @@ class Subject:
     recipe: Recipe | None = None
     against: str = ""
 
+    @property
+    def compiled(self) -> bool:
+        """Whether it runs as a kernel, which no lift sees into."""
+        return self.recipe is not None and self.recipe.options.get("compiled") is True
+
+    @property
+    def readable(self) -> Recipe | None:
+        """The recipe; of a compiled form, that of the code it is made from."""
+        if self.recipe is None or not self.compiled:
+            return self.recipe
+        return replace(self.recipe, options={**self.recipe.options, "compiled": False})
+
     @cached_property
     def lifted(self) -> Lift | None:
-        """The lift, made once; None for a paper's rule."""
-        return None if self.recipe is None else lift(self.recipe)
+        """The lift of the code that can be read, made once; None for a paper's rule."""
+        return None if self.readable is None else lift(self.readable)
 
     @cached_property
     def rule(self) -> Rule:
@@ -96,7 +108,7 @@ _TORCH: tuple[tuple[str, str, str], ...] = (
     ("Adadelta", "", "adadelta"),
 )
 
-#: Our class, options, the paper's rule; each in its shipped and its reference form.
+#: Our class, options, the paper's rule; each in its shipped, its reference and its compiled form.
 _OURS: tuple[tuple[str, str, str], ...] = (
     ("SGD", "", "sgd"),
     ("SGD", "weight_decay", "sgd+l2"),
@@ -105,19 +117,37 @@ _OURS: tuple[tuple[str, str, str], ...] = (
     ("SGD", "momentum weight_decay", "sgd+momentum+l2"),
     ("SGD", "momentum nesterov", "sgd+momentum+nesterov"),
     ("SGD", "momentum dampening", "sgd+momentum+dampening"),
+    ("SGD", "momentum ema", "sgd+ema"),
+    ("SGD", "momentum weight_decay decay=coupled", "sgd+momentum+decay-coupled"),
+    ("SGD", "momentum weight_decay decay=uncoupled", "sgd+momentum+decay"),
+    ("SignSGD", "", "sign"),
+    ("SignSGD", "momentum", "sign+momentum"),
+    ("Lion", "weight_decay", "lion"),
     ("Adagrad", "lr_decay", "adagrad"),
     ("Adagrad", "lr_decay weight_decay", "adagrad+l2"),
     ("RMSprop", "", "rmsprop"),
     ("RMSprop", "weight_decay", "rmsprop+l2"),
     ("RMSprop", "centered momentum", "rmsprop+centered+momentum"),
+    ("RMSprop", "eps_inside", "rmsprop+eps-inside"),
+    ("Adadelta", "", "adadelta"),
     ("Adam", "", "adam"),
     ("Adam", "weight_decay", "adam+l2"),
+    ("Adam", "bias_correction=False", "adam-uncorrected"),
+    ("Adam", "eps_beside=raw", "adam-eps-hat"),
     ("AdamW", "", "adamw"),
     ("AdamW", "decay=uncoupled", "adamw-uncoupled"),
     ("AMSGrad", "", "amsgrad"),
     ("AMSGrad", "weight_decay", "amsgrad+l2"),
     ("AMSGrad", "correction=after_max", "amsgrad-after-max"),
     ("AMSGrad", "correction=before_max", "amsgrad-before-max"),
+    ("AMSGrad", "correction=after_max weight_decay decay=coupled", "amsgrad-after-max+decay"),
+    ("NAdam", "", "nadam"),
+    ("NAdam", "form=dozat", "nadam-dozat"),
+    ("NAdam", "form=constant", "nadam-constant"),
+    ("RAdam", "", "radam"),
+    ("RAdam", "threshold=4", "radam-4"),
+    ("RAdam", "before=nothing", "radam-idle"),
+    ("Adamax", "", "adamax"),
 )
 
 
@@ -125,7 +155,7 @@ def _options(text: str) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for word in text.split():
         name, _, value = word.partition("=")
-        out[name] = value or _RATES.get(name, True)
+        out[name] = parse_option(word)[1] if value else _RATES.get(name, True)
     return out
 
 
@@ -149,8 +179,8 @@ def builtin() -> dict[str, Subject]:
     from .. import optimizers
 
     for name, text, against in _OURS:
-        for form in (name, f"{name}Reference"):
-            recipe = Recipe(getattr(optimizers, form), _options(text))
+        for form, more in ((name, {}), (f"{name}Reference", {}), (name, {"compiled": True})):
+            recipe = Recipe(getattr(optimizers, form), {**_options(text), **more})
             path = f"adamproof.optimizers:{form}"
             out.append(Subject(identifier(path, recipe.options), "ours", recipe, against))
     return {s.id: s for s in out}

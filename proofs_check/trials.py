@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..theory.records import Answer
-from . import counter, envelope, fused, memory, skipped
+from . import counter, envelope, kernels, memory, skipped
 from .subjects import Subject
 
 Trial = Callable[[Subject, str], Answer]
@@ -18,7 +18,8 @@ Trial = Callable[[Subject, str], Answer]
 #: Trials by the name that a claim's case gives.
 TRIALS: dict[str, Trial] = {
     "float-envelope": envelope.trial,
-    "fused-kernel": fused.trial,
+    "compiled-kernel": kernels.compiled,
+    "fused-kernel": kernels.fused,
     "none-gradient": skipped.trial,
     "state-bytes": memory.trial,
     "step-counter": counter.trial,

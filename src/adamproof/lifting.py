@@ -40,6 +40,11 @@ def show(
     if text.startswith("paper:"):
         raise UsageError("a paper's rule is not lifted from code; name an optimizer module:Class")
     subject = subject_or_fail(text, options, against)
+    if subject.compiled:
+        raise UsageError(
+            f"{subject.id} runs a compiled kernel, which has no formula to read: lift it without "
+            "compiled=True, and see `adamproof explain compiled-kernel` for how the two are tied"
+        )
     lift = subject.lifted
     assert lift is not None
     steps = None
