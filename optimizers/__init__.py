@@ -22,6 +22,9 @@ Imports torch only.  Table of contents:
 ``amsgrad``      Reddi, Kale & Kumar 2018, three places for the bias correction
 ``nadam``        Dozat 2016, his form and that of the frameworks
 ``radam``        Liu et al. 2020, threshold 4 or 5, two ways to wait
+``adabelief``    Zhuang et al. 2020, ε in the average or beside the root only
+``adabound``     Luo et al. 2019, AdaBound and AMSBound, the paper's form and the authors' code
+``swats``        Keskar & Socher 2017, from Adam to gradient descent
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -44,6 +47,15 @@ tensor([ 0.5000, -1.5000])
 if __name__ != "adamproof.optimizers":
     raise ImportError("import adamproof.optimizers, not the folder under another name")
 
+from adamproof.optimizers.adabelief import AdaBelief, AdaBeliefReference, adabelief
+from adamproof.optimizers.adabound import (
+    AdaBound,
+    AdaBoundReference,
+    AMSBound,
+    AMSBoundReference,
+    adabound,
+    amsbound,
+)
 from adamproof.optimizers.adagrad import Adagrad, AdagradReference, adagrad
 from adamproof.optimizers.adam import Adam, AdamReference, adam
 from adamproof.optimizers.adamw import AdamW, AdamWReference, adamw
@@ -54,11 +66,19 @@ from adamproof.optimizers.radam import RAdam, RAdamReference, radam
 from adamproof.optimizers.reference import Reference
 from adamproof.optimizers.rmsprop import RMSprop, RMSpropReference, rmsprop
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
+from adamproof.optimizers.swats import SWATS, SWATSReference, swats
 
 __all__ = [
     "SGD",
+    "SWATS",
+    "AMSBound",
+    "AMSBoundReference",
     "AMSGrad",
     "AMSGradReference",
+    "AdaBelief",
+    "AdaBeliefReference",
+    "AdaBound",
+    "AdaBoundReference",
     "Adagrad",
     "AdagradReference",
     "Adam",
@@ -74,12 +94,17 @@ __all__ = [
     "RMSpropReference",
     "Reference",
     "SGDReference",
+    "SWATSReference",
+    "adabelief",
+    "adabound",
     "adagrad",
     "adam",
     "adamw",
+    "amsbound",
     "amsgrad",
     "nadam",
     "radam",
     "rmsprop",
     "sgd",
+    "swats",
 ]
