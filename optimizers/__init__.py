@@ -29,6 +29,9 @@ Imports torch only.  Table of contents:
 ``adadelta``     Zeiler 2012
 ``sign``         Bernstein et al. 2018: SignSGD; with momentum, Signum
 ``lion``         Chen et al. 2023
+``adabelief``    Zhuang et al. 2020, ε in the average or beside the root only
+``adabound``     Luo et al. 2019, AdaBound and AMSBound, the paper's form and the authors' code
+``swats``        Keskar & Socher 2017, from Adam to gradient descent
 ===============  =============================================================
 
 In each file, for the rule ``Adam``:
@@ -51,6 +54,15 @@ tensor([ 0.5000, -1.5000])
 if __name__ != "adamproof.optimizers":
     raise ImportError("import adamproof.optimizers, not the folder under another name")
 
+from adamproof.optimizers.adabelief import AdaBelief, AdaBeliefReference, adabelief
+from adamproof.optimizers.adabound import (
+    AdaBound,
+    AdaBoundReference,
+    AMSBound,
+    AMSBoundReference,
+    adabound,
+    amsbound,
+)
 from adamproof.optimizers.adadelta import Adadelta, AdadeltaReference, adadelta
 from adamproof.optimizers.adagrad import Adagrad, AdagradReference, adagrad
 from adamproof.optimizers.adam import Adam, AdamReference, adam
@@ -77,13 +89,21 @@ from adamproof.optimizers.schedules import (
 )
 from adamproof.optimizers.sgd import SGD, SGDReference, sgd
 from adamproof.optimizers.sign import SignSGD, SignSGDReference, sign_sgd
+from adamproof.optimizers.swats import SWATS, SWATSReference, swats
 
 __all__ = [
     "PRESETS",
     "SAM",
     "SGD",
+    "SWATS",
+    "AMSBound",
+    "AMSBoundReference",
     "AMSGrad",
     "AMSGradReference",
+    "AdaBelief",
+    "AdaBeliefReference",
+    "AdaBound",
+    "AdaBoundReference",
     "Adadelta",
     "AdadeltaReference",
     "Adagrad",
@@ -107,15 +127,19 @@ __all__ = [
     "RMSpropReference",
     "Reference",
     "SGDReference",
+    "SWATSReference",
     "Schedule",
     "SignSGD",
     "SignSGDReference",
     "Task",
+    "adabelief",
+    "adabound",
     "adadelta",
     "adagrad",
     "adam",
     "adamax",
     "adamw",
+    "amsbound",
     "amsgrad",
     "cosine",
     "exponential_warmup",
@@ -131,4 +155,5 @@ __all__ = [
     "rmsprop",
     "sgd",
     "sign_sgd",
+    "swats",
 ]

@@ -31,6 +31,7 @@ _BELOW: Final[Mapping[str, float]] = {
     "momentum_decay": inf,
     "final_lr": inf,
     "gamma": inf,
+    "tolerance": inf,
     "momentum": 1,
     "dampening": 1,
     "alpha": 1,

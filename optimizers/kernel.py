@@ -243,4 +243,15 @@ def _refused(why: str) -> Untraceable:
     return Untraceable(f"no kernel can be made of this rule, so that compiled must be False: {why}.")
 
 
-__all__ = ["TYPES", "Kernel", "NoCompiler", "Untraceable", "build", "find", "forget", "known", "made", "possible"]
+__all__ = [
+    "TYPES",
+    "Kernel",
+    "NoCompiler",
+    "Untraceable",
+    "build",
+    "find",
+    "forget",
+    "known",
+    "made",
+    "possible",
+]

@@ -184,6 +184,10 @@ class Element:
         """Return the smaller one; NaN where one is."""
         return self.trace.element("min", self, _element(self.trace, other))
 
+    def clamp(self, min: Any, max: Any) -> Element:
+        """Return it, kept between two bounds; NaN where it is."""
+        return self.maximum(min).minimum(max)
+
     def __add__(self, other: Any) -> Element:
         other = _element(self.trace, other)
         if other._is(0.0):
@@ -222,7 +226,9 @@ class Element:
         return _element(self.trace, other) * self
 
     def __rtruediv__(self, other: Any) -> Element:
-        return _element(self.trace, other) / self
+        inverse = self.trace.element("/", self.trace.element("constant", 1.0), self)
+        other = _element(self.trace, other)  # torch divides a number so: it multiplies the inverse
+        return inverse if other._is(1.0) else self.trace.element("*", inverse, other)
 
     def __neg__(self) -> Element:
         return self.trace.element("neg", self)
