@@ -239,9 +239,9 @@ class SWATS(Base):
                 "result, so that compiled, capturable and differentiable must be False."
             )
 
-    def _check_layouts(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        super()._check_layouts(group, params)
-        if any(hasattr(p, "to_local") for p in params):
+    def _check_layouts(self, group: dict[str, Any], layouts: set[torch.layout]) -> None:
+        super()._check_layouts(group, layouts)
+        if any(hasattr(p, "to_local") for p in group["params"]):
             raise TypeError(
                 f"{type(self).__name__} multiplies whole gradients, and a DTensor has a part of one on "
                 "each device: step plain tensors, as DistributedDataParallel has them."
@@ -250,7 +250,7 @@ class SWATS(Base):
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0} if h["rate"] is None else {"momentum_buffer": 0.0}
 
-    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+    def _step_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
         if not params:
             return
         h = hyper_parameters(group)

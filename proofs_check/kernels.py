@@ -35,7 +35,8 @@ def compiled(subject: Subject, device: str) -> Answer:
     if not kernel.possible():
         reason = "unsupported operation: there is no C compiler that a kernel can be made with"
         return Answer(Verdict.UNDECIDED, None, "envelope", reason)
-    assert subject.recipe is not None and subject.readable is not None
+    assert subject.recipe is not None
+    assert subject.readable is not None
     reference = getattr(optimizers, f"{subject.recipe.cls.__name__}Reference")
     plain = Recipe(reference, subject.readable.options)
     return _held(plain, subject.recipe, "the compiled kernel", "the reference form", device)

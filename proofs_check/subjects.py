@@ -148,6 +148,11 @@ _OURS: tuple[tuple[str, str, str], ...] = (
     ("RAdam", "threshold=4", "radam-4"),
     ("RAdam", "before=nothing", "radam-idle"),
     ("Adamax", "", "adamax"),
+    ("AdaBelief", "", "adabelief"),
+    ("AdaBelief", "eps_in_average=False", "adabelief-eps-outside"),
+    ("AdaBound", "", "adabound"),
+    ("AdaBound", "schedule=sqrt", "adabound-sqrt"),
+    ("AMSBound", "", "amsbound"),
 )
 
 

@@ -144,7 +144,7 @@ def adabound(*, maximum: bool = False, schedule: Literal["constant", "sqrt"] = "
     tail = "-sqrt" if schedule == "sqrt" else ""
     name = ("amsbound" if maximum else "adabound") + tail
     regime = Regime({**lines, "x": x - clipped * m_t})
-    return Rule(name, state, (regime,), domains={gamma.name: "positive"})
+    return Rule(name, state, (regime,))
 
 
 def adamax() -> Rule:

@@ -27,6 +27,7 @@ DOMAINS: dict[str, str] = {
     "eta": "nonnegative",
     "psi": "nonnegative",
     "alpha_final": "positive",
+    "gamma_": "positive",
 }
 
 #: What a domain means in words, and as SymPy assumptions.
@@ -55,6 +56,7 @@ OPTIONS: dict[str, str] = {
     "lr_decay": "eta",
     "momentum_decay": "psi",
     "final_lr": "alpha_final",
+    "gamma": "gamma_",
 }
 
 #: How state entries are written on paper.
