@@ -1,5 +1,6 @@
 """The rounding model against exact rationals, Arb and torch's kernels; the envelope against faults."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +16,17 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from adamproof.proofs_check import fused
-from adamproof.proofs_check.bands import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Band, Format
+from adamproof.proofs_check.bands import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    FORMATS,
+    Band,
+    Format,
+    chosen,
+    direction,
+)
 from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.envelope import (
     STEPS,
@@ -31,7 +42,7 @@ from adamproof.proofs_check.envelope import (
 from adamproof.proofs_check.judge import Judge
 from adamproof.proofs_check.rounding import Model, Nearest, Real, Standard
 from adamproof.proofs_check.subjects import Subject, builtin
-from adamproof.proofs_check.tape import Tape, UnknownKernel
+from adamproof.proofs_check.tape import TRUTHS, Tape, UnknownKernel
 from adamproof.theory.catalogue import claims
 from adamproof.theory.records import Level, Verdict
 from adamproof.theory.rules import named
@@ -588,6 +599,35 @@ def test_a_band_of_everything_stays_one(model: type[Model]) -> None:
     inf = Band(np.array([1.0]), np.array([np.inf]), np.array([False]))
     assert m.add(inf, Band(-inf.hi, -inf.lo, inf.nan)).nan[0]
     assert m.mul(inf, some).nan[0] and m.sqrt(some).nan[0]
+
+
+ENDS = st.sampled_from([-math.inf, -2.0, -1.0, -0.0, 0.0, 0.5, 1.0, math.inf])
+BANDS = st.builds(lambda a, b, nan: Band(np.array([min(a, b)]), np.array([max(a, b)]), np.array([nan])),
+                  ENDS, ENDS, st.booleans())  # fmt: skip
+
+
+def inside(band: Band) -> list[float]:
+    """The numbers of `ENDS` that a band holds."""
+    numbers = [-math.inf, -2.0, -1.0, 0.0, 0.5, 1.0, math.inf]
+    return [x for x in numbers if band.lo[0] <= x <= band.hi[0]] + [math.nan] * bool(band.nan[0])
+
+
+@given(a=BANDS, b=BANDS, c=BANDS, d=BANDS, name=st.sampled_from(sorted(TRUTHS)))
+def test_signs_comparisons_and_choices_hold_what_torch_returns(
+    a: Band, b: Band, c: Band, d: Band, name: str
+) -> None:
+    m = Nearest(FLOAT32, FLOAT32)
+    signs, truth = direction(a), TRUTHS[name](m, a, b)
+    either, seen = chosen(truth, c, d), set[bool]()
+    for x, y in itertools.product(inside(a), inside(b)):
+        told = bool(getattr(torch, name)(torch.tensor(x), torch.tensor(y)))
+        seen.add(told)
+        assert signs.holds(np.array([torch.sign(torch.tensor(x)).item()])).all()
+        assert truth.holds(np.array([float(told)])).all()
+        assert all(either.holds(np.array([z])).all() for z in inside(c if told else d))
+    assert not a.nan[0] or signs.lo[0] <= 0 <= signs.hi[0]
+    if a.lo[0] == a.hi[0] and b.lo[0] == b.hi[0] and not a.nan[0] and not b.nan[0]:
+        assert (truth.lo[0], truth.hi[0]) == (min(seen), max(seen))  # known, where the numbers are
 
 
 # -- fused kernels ---------------------------------------------------------------------------------

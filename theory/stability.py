@@ -150,8 +150,8 @@ def frozen_lines(rule: Rule, o: Oscillator) -> Runs | None:
        hypotheses="RAdam past its threshold; D_t = d > 0 fixed in time, β^t = 0 in every correction "
                   "(ψ > 0 in NAdam), m = 0 at the start; one eigendirection of D⁻¹·Hessian.  "
                   "1/d is the clipped rate in AdaBound (over √t in the paper's), the quotient of "
-                  "the two roots in AdaDelta, and has AdaGrad's 1 + (t−1)η in it.  That training settles there is another "
-                  "matter: an observation.")  # fmt: skip
+                  "the two roots in AdaDelta, and has AdaGrad's 1 + (t−1)η in it.  That training "
+                  "settles there is another matter: an observation.")  # fmt: skip
 def adam_edge(rule: Rule) -> Case | None:
     """The same recurrence, with what depends on the gradient's size frozen."""
     o = oscillator(rule)
