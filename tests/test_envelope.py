@@ -165,6 +165,12 @@ def in_place(what: Any, tensors: list[torch.Tensor], *args: Any) -> torch.Tensor
     return tensors[0]
 
 
+def scalar(like: torch.Tensor) -> torch.Tensor:
+    """A number as a counter holds it, in float32 also beside half types."""
+    wide = like.dtype is torch.float64
+    return torch.full((), FAR, dtype=torch.float64 if wide else torch.float32, device=like.device)
+
+
 W = 0.0123456789
 FAR = 0.7654321
 Kernel = Callable[[Any, Any, Any], Any]
@@ -200,6 +206,8 @@ KERNELS: dict[str, Kernel] = {
     "clamp": lambda a, b, c: a.clamp(-W, FAR),
     "clamp from above": lambda a, b, c: a.clamp_(max=W),
     "clamp to tensors": lambda a, b, c: torch.clamp(a, b, c),
+    "clamp to a tensor of its own type": lambda a, b, c: a.clamp(max=scalar(a)),
+    "maximum with a tensor of its own type": lambda a, b, c: torch.maximum(a, scalar(a)),
     "foreach clamp": lambda a, b, c: in_place(torch._foreach_clamp_min_, [a], [b]),
     "foreach clamp to numbers": lambda a, b, c: torch._foreach_clamp_max([a], [W])[0],
     "foreach minimum": lambda a, b, c: torch._foreach_minimum([a], [b])[0],
@@ -530,6 +538,7 @@ def test_an_unknown_kernel_is_named() -> None:
         lambda a: torch.div(a, 3, rounding_mode="floor"),
         lambda a: torch.where(a > 0, a, a) > a.double(),
         lambda a: (a > 0).sum(),
+        lambda a: torch.tensor(2.0) < a.half(),
         lambda a: (a > 0) & (a > 1),
         lambda a: torch._foreach_pow(2.0, [a]),
         lambda a: a.to(torch.int32),
