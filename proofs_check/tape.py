@@ -279,7 +279,8 @@ class Tape(TorchDispatchMode):
         kept = next(iter(formats), FLOAT64) if stem in TRUTHS else _format(tensor)
         formats |= {kept}
         form = FLOAT64 if FLOAT64 in formats else FLOAT32
-        if FLOAT64 in formats and len(formats) > 1 and stem != "_to_copy":
+        mixed = len(formats) > 1 and (FLOAT64 in formats or stem in TRUTHS)
+        if mixed and stem != "_to_copy":
             raise UnknownKernel(f"{stem} of different types")
         if stem == "copy" and len({r[-1] for r in row if isinstance(r[-1], Format)}) > 1:
             stem = "_to_copy"
@@ -291,7 +292,7 @@ class Tape(TorchDispatchMode):
                 band = KERNELS[stem](model, *(r[k] for r in row), **named)
             except (TypeError, AttributeError) as error:
                 raise UnknownKernel(f"{stem} in a form without a meaning ({error})") from error
-            rounded = stem in ROUNDED or (stem == "where" and len(formats) > 1)
+            rounded = stem in ROUNDED or (stem in EXACT and len(formats) > 1)  # 0-d tensors are cast
             out.append(model.store(band) if rounded else band)
         return tuple(out)
 

@@ -1,5 +1,6 @@
 """The rounding model against exact rationals, Arb and torch's kernels; the envelope against faults."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +16,17 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from adamproof.proofs_check import fused
-from adamproof.proofs_check.bands import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Band, Format
+from adamproof.proofs_check.bands import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    FORMATS,
+    Band,
+    Format,
+    chosen,
+    direction,
+)
 from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.envelope import (
     STEPS,
@@ -31,7 +42,7 @@ from adamproof.proofs_check.envelope import (
 from adamproof.proofs_check.judge import Judge
 from adamproof.proofs_check.rounding import Model, Nearest, Real, Standard
 from adamproof.proofs_check.subjects import Subject, builtin
-from adamproof.proofs_check.tape import Tape, UnknownKernel
+from adamproof.proofs_check.tape import TRUTHS, Tape, UnknownKernel
 from adamproof.theory.catalogue import claims
 from adamproof.theory.records import Level, Verdict
 from adamproof.theory.rules import named
@@ -154,6 +165,12 @@ def in_place(what: Any, tensors: list[torch.Tensor], *args: Any) -> torch.Tensor
     return tensors[0]
 
 
+def scalar(like: torch.Tensor) -> torch.Tensor:
+    """A number as a counter holds it, in float32 also beside half types."""
+    wide = like.dtype is torch.float64
+    return torch.full((), FAR, dtype=torch.float64 if wide else torch.float32, device=like.device)
+
+
 W = 0.0123456789
 FAR = 0.7654321
 Kernel = Callable[[Any, Any, Any], Any]
@@ -189,6 +206,8 @@ KERNELS: dict[str, Kernel] = {
     "clamp": lambda a, b, c: a.clamp(-W, FAR),
     "clamp from above": lambda a, b, c: a.clamp_(max=W),
     "clamp to tensors": lambda a, b, c: torch.clamp(a, b, c),
+    "clamp to a tensor of its own type": lambda a, b, c: a.clamp(max=scalar(a)),
+    "maximum with a tensor of its own type": lambda a, b, c: torch.maximum(a, scalar(a)),
     "foreach clamp": lambda a, b, c: in_place(torch._foreach_clamp_min_, [a], [b]),
     "foreach clamp to numbers": lambda a, b, c: torch._foreach_clamp_max([a], [W])[0],
     "foreach minimum": lambda a, b, c: torch._foreach_minimum([a], [b])[0],
@@ -519,6 +538,7 @@ def test_an_unknown_kernel_is_named() -> None:
         lambda a: torch.div(a, 3, rounding_mode="floor"),
         lambda a: torch.where(a > 0, a, a) > a.double(),
         lambda a: (a > 0).sum(),
+        lambda a: torch.tensor(2.0) < a.half(),
         lambda a: (a > 0) & (a > 1),
         lambda a: torch._foreach_pow(2.0, [a]),
         lambda a: a.to(torch.int32),
@@ -588,6 +608,35 @@ def test_a_band_of_everything_stays_one(model: type[Model]) -> None:
     inf = Band(np.array([1.0]), np.array([np.inf]), np.array([False]))
     assert m.add(inf, Band(-inf.hi, -inf.lo, inf.nan)).nan[0]
     assert m.mul(inf, some).nan[0] and m.sqrt(some).nan[0]
+
+
+ENDS = st.sampled_from([-math.inf, -2.0, -1.0, -0.0, 0.0, 0.5, 1.0, math.inf])
+BANDS = st.builds(lambda a, b, nan: Band(np.array([min(a, b)]), np.array([max(a, b)]), np.array([nan])),
+                  ENDS, ENDS, st.booleans())  # fmt: skip
+
+
+def inside(band: Band) -> list[float]:
+    """The numbers of `ENDS` that a band holds."""
+    numbers = [-math.inf, -2.0, -1.0, 0.0, 0.5, 1.0, math.inf]
+    return [x for x in numbers if band.lo[0] <= x <= band.hi[0]] + [math.nan] * bool(band.nan[0])
+
+
+@given(a=BANDS, b=BANDS, c=BANDS, d=BANDS, name=st.sampled_from(sorted(TRUTHS)))
+def test_signs_comparisons_and_choices_hold_what_torch_returns(
+    a: Band, b: Band, c: Band, d: Band, name: str
+) -> None:
+    m = Nearest(FLOAT32, FLOAT32)
+    signs, truth = direction(a), TRUTHS[name](m, a, b)
+    either, seen = chosen(truth, c, d), set[bool]()
+    for x, y in itertools.product(inside(a), inside(b)):
+        told = bool(getattr(torch, name)(torch.tensor(x), torch.tensor(y)))
+        seen.add(told)
+        assert signs.holds(np.array([torch.sign(torch.tensor(x)).item()])).all()
+        assert truth.holds(np.array([float(told)])).all()
+        assert all(either.holds(np.array([z])).all() for z in inside(c if told else d))
+    assert not a.nan[0] or signs.lo[0] <= 0 <= signs.hi[0]
+    if a.lo[0] == a.hi[0] and b.lo[0] == b.hi[0] and not a.nan[0] and not b.nan[0]:
+        assert (truth.lo[0], truth.hi[0]) == (min(seen), max(seen))  # known, where the numbers are
 
 
 # -- fused kernels ---------------------------------------------------------------------------------

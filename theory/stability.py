@@ -148,10 +148,10 @@ def frozen_lines(rule: Rule, o: Oscillator) -> Runs | None:
                  "where it is not multiplied by α), L2 puts c+λ in place of c.  At h* a run from "
                  "x_0 ≠ 0 does not tend to 0, above it is unbounded.",
        hypotheses="RAdam past its threshold; D_t = d > 0 fixed in time, β^t = 0 in every correction "
-                  "(ψ > 0 in NAdam), m = 0 at the start; one eigendirection of D⁻¹·Hessian.  1/d is the "
-                  "clipped rate in AdaBound (over √t in the paper's), the quotient of the two roots in AdaDelta, "
-                  "and has AdaGrad's 1 + (t−1)η in it.  That training settles there is another "
-                  "matter: an observation.")  # fmt: skip
+                  "(ψ > 0 in NAdam), m = 0 at the start; one eigendirection of D⁻¹·Hessian.  "
+                  "1/d is the clipped rate in AdaBound (over √t in the paper's), the quotient of "
+                  "the two roots in AdaDelta, and has AdaGrad's 1 + (t−1)η in it.  That training "
+                  "settles there is another matter: an observation.")  # fmt: skip
 def adam_edge(rule: Rule) -> Case | None:
     """The same recurrence, with what depends on the gradient's size frozen."""
     o = oscillator(rule)
