@@ -58,16 +58,18 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
     left: list[Tensor] = []
     for columns, dtype, numbers in _parts([params, views, grads, *kept], len(scalars)):
         owners, *tensors = columns
+        if dtype is None:
+            left += owners
+            continue
         t, now = numbers[0] + 1, dict(zip(scalars, numbers[1:], strict=True))
-        found = dtype and kernel.find(
-            type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now
-        )
+        found = kernel.find(type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now)
         if not found:
             left += owners
             continue
-        assert dtype is not None
         made = Plan(owners, tensors, dtype, names, len(scalars))
-        found.step(made.sizes, *made.addresses(tensors[1]), known, t, now)
+        if not found.step(made.sizes, *made.addresses(tensors[1]), known, t, now):
+            left += owners  # a scalar is NaN
+            continue
         # As any operation in place does: a graph that holds the old values must not be run back.
         torch.autograd.graph.increment_version(owners)
         if len(owners) == len(params) and views is params:
@@ -95,7 +97,8 @@ class Plan:
         scalars: int,
     ) -> None:
         params, _, *kept = tensors
-        self.owners, self.dtype, self.names = owners, dtype, names
+        # By their ids: a hook of a parameter may lead to its optimizer, which would live for ever.
+        self.owners, self.dtype, self.names = list(map(id, owners)), dtype, names
         self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
         self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
         self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
@@ -123,7 +126,7 @@ class Plan:
         Returns:
             Whether it was taken: not where something is no longer what it was.
         """
-        if len(params) != len(self.owners) or not all(map(is_, params, self.owners)):
+        if list(map(id, params)) != self.owners:
             return False
         state, grads = optimizer.state, list(map(_grad, params))
         try:
@@ -134,9 +137,9 @@ class Plan:
             return False
         if _addresses(params) != self.x or not all(map(Tensor.is_contiguous, params)):
             return False
-        if not _alike(grads, self.dtype) or list(map(Tensor.numel, grads)) != self.numels:
+        if list(map(Tensor.numel, params)) != self.numels:
             return False
-        if any(map(Tensor.is_neg, grads)):  # the sign is not in its memory yet
+        if not _alike(grads, self.dtype) or list(map(Tensor.numel, grads)) != self.numels:
             return False
         t, *now = [entry.item() for entry in entries[: len(self.rows)]]
         scalars = dict(zip(self.rows[1:], now, strict=True))
@@ -156,17 +159,23 @@ def _plans() -> WeakKeyDictionary[Any, dict[int, Plan]]:
     return WeakKeyDictionary()
 
 
+def forget(optimizer: Any) -> None:
+    """Forget the plans of an optimizer, which hold the memory of its state."""
+    _plans().pop(optimizer, None)
+
+
 def _addresses(column: list[Any]) -> array[int]:
     return array("Q", list(map(Tensor.data_ptr, column)))
 
 
 def _alike(column: list[Any], dtype: torch.dtype) -> bool:
-    """Whether all are dense contiguous tensors of the CPU, of that type."""
+    """Whether all are dense contiguous tensors of the CPU, of that type, with their sign in memory."""
     return (
         _PLAIN.issuperset(map(type, column))
         and all(map(_on_cpu, column))
-        and all(map(Tensor.is_contiguous, column))
-        and set(map(_dtype, column)) <= {dtype}
+        and all(map(Tensor.is_contiguous, column))  # no sparse one is
+        and {dtype}.issuperset(map(_dtype, column))
+        and not any(map(Tensor.is_neg, column))
     )
 
 
@@ -191,10 +200,8 @@ def _fit(row: tuple[Any, ...], scalars: int) -> bool:
     numbers, buffers = kept[: 1 + scalars], kept[1 + scalars :]
     return (
         p.dtype in kernel.TYPES
-        and g.layout == torch.strided
         and _alike([p, g, *buffers], p.dtype)
         and _alike(numbers, torch.float32)
         and all(a.numel() == 1 for a in numbers)
         and all(a.numel() == p.numel() for a in (g, *buffers))
-        and not g.is_neg()
     )
