@@ -148,12 +148,18 @@ class Base(torch.optim.Optimizer):
         super().add_param_group(param_group)
         try:
             self._check(hyper_parameters(self.param_groups[-1]))
+            if any(p.is_conj() for p in self.param_groups[-1]["params"]):
+                raise ValueError(
+                    "a parameter that is conjugated only in name cannot be written to: give "
+                    "p.resolve_conj()."
+                )
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves no trace
             raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        gather.forget(self)  # the state that there was
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
@@ -188,7 +194,7 @@ class Base(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-            if loss != loss:
+            if not self._on_device() and _is_nan(loss):
                 raise FloatingPointError(
                     f"the loss is NaN, so {type(self).__name__} has not stepped and its state is as it "
                     "was: go back to the last checkpoint with a smaller lr, or clip the gradients."
@@ -197,7 +203,7 @@ class Base(torch.optim.Optimizer):
         for group in self.param_groups:  # all of them first: a refused step changes nothing
             params = [p for p in group["params"] if p.grad is not None]
             grads = [p.grad for p in params]
-            self._check_layouts(group, {g.layout for g in grads})
+            self._check_tensors(group, params, {g.layout for g in grads})
             work.append((group, params, grads))
         for group, params, grads in work:
             self._step_group(group, params, grads)
@@ -205,7 +211,20 @@ class Base(torch.optim.Optimizer):
 
     _step_watched = torch.optim.Optimizer.profile_hook_step(_step)
 
-    def _check_layouts(self, group: dict[str, Any], layouts: set[torch.layout]) -> None:
+    def _on_device(self) -> bool:
+        """Whether numbers are to be left on their devices."""
+        return torch.compiler.is_compiling() or any(group["capturable"] for group in self.param_groups)
+
+    def _check_tensors(
+        self, group: dict[str, Any], params: list[Tensor], layouts: set[torch.layout]
+    ) -> None:
+        if group["differentiable"] and any(
+            (p.is_leaf and p.requires_grad) or hasattr(p, "placements") for p in params
+        ):
+            raise TypeError(
+                f"{type(self).__name__}(differentiable=True) steps tensors that autograd has made, on "
+                "one device, so that its graph can go through them: give it x.clone() for a leaf x."
+            )
         if layouts <= {torch.strided}:
             return
         coo = layouts <= {torch.strided, torch.sparse_coo}
@@ -256,10 +275,10 @@ class Base(torch.optim.Optimizer):
         for p in params:
             state = self._state(p, h)
             state["step"] += 1
-            t: Any = state["step"] if tensors else state["step"].item()
+            t: Any = _wide(state["step"]) if tensors else state["step"].item()
             x, kept = plain(p), {name: plain(state[name]) for name in self._buffers(h)}
             scalars: Any = {
-                name: state[name] if tensors else state[name].item() for name in self._scalars(h)
+                name: _wide(state[name]) if tensors else state[name].item() for name in self._scalars(h)
             }
             rows = Rows(p) if _is_sparse(p) else All(p)
             g = -rows.gradient if h["maximize"] else rows.gradient
@@ -305,27 +324,41 @@ class Base(torch.optim.Optimizer):
         Raises:
             ValueError: It is of another rule, or of parameters of other shapes; nothing was loaded.
         """
-        if not (isinstance(state_dict, dict) and {"state", "param_groups"} <= state_dict.keys()):
-            raise ValueError("a checkpoint of an optimizer is what its state_dict() gave.")
+        if not isinstance(state_dict, dict):
+            checkpoint.check_form(state_dict)
         state, groups = self.state, self.param_groups
-        super().load_state_dict(state_dict)
-        checkpoint.tidy(self.state)
-        loaded = [(p, hyper_parameters(group)) for group in self.param_groups for p in group["params"]]
+        saved: list[Mapping[str, Any]] = []
+
+        def look(_: torch.optim.Optimizer, given: dict[str, Any]) -> None:
+            checkpoint.check_form(given)
+            saved.extend(checkpoint.saved(given))
+
+        last = self.register_load_state_dict_pre_hook(look)  # sees what other hooks made of it
         try:
-            for group in self.param_groups:
-                self._check(hyper_parameters(group))
-            for index, (p, h) in enumerate(loaded):
-                needed = [*self._buffers(h), *self._scalars(h)]
-                checkpoint.check(type(self).__name__, index, p, self.state.get(p, {}), needed)
-        except ValueError:
+            super().load_state_dict(state_dict)
+            self._check_loaded(saved)
+        except Exception:
             super().__setstate__({"state": state, "param_groups": groups})
             raise
+        finally:
+            last.remove()
         for group, old in zip(self.param_groups, groups, strict=True):
             group["compiled"] = old["compiled"]
-        for (p, h), saved in zip(loaded, checkpoint.saved(state_dict), strict=True):
-            for name in self._scalars(h).keys() & saved.keys():  # torch casts them as the buffers
-                where = p.device if h["capturable"] else "cpu"
-                self.state[p][name] = saved[name].clone().to(where, torch.float32)
+
+    def _check_loaded(self, saved: list[Mapping[str, Any]]) -> None:
+        """Brings what was loaded into today's form, or refuses it; `saved` is what it was cast from."""
+        for group in self.param_groups:
+            self._check(hyper_parameters(group))
+        loaded = [(p, hyper_parameters(group)) for group in self.param_groups for p in group["params"]]
+        for index, ((p, h), before) in enumerate(zip(loaded, saved, strict=True)):
+            if p not in self.state:
+                continue
+            state, where = self.state[p], _where(p, h)
+            checkpoint.tidy(state, where)
+            buffers, scalars = self._buffers(h), self._scalars(h)
+            checkpoint.check(type(self).__name__, index, p, state, buffers, scalars)
+            for name in scalars.keys() & state.keys():  # torch casts them as the buffers
+                state[name] = before[name].clone().to(where, torch.float32)
 
     def _state(self, p: Tensor, h: Hyper) -> State:
         """The state of `p`, with what is missing filled in.
@@ -334,12 +367,11 @@ class Base(torch.optim.Optimizer):
         option that needs a buffer.
         """
         state: State = self.state[p]
-        where = p.device if h["capturable"] else torch.device("cpu")
-        if "step" not in state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device=where)
-        for name, value in self._scalars(h).items():
+        for name, value in {"step": 0.0, **self._scalars(h)}.items():
             if name not in state:
-                state[name] = torch.full((), value, dtype=torch.float32, device=where)
+                state[name] = torch.full((), value, dtype=torch.float32, device=_where(p, h))
+            elif h["capturable"] and state[name].device != p.device:  # switched on since
+                state[name] = state[name].to(p.device)
         for name, value in self._buffers(h).items():
             if name not in state:
                 state[name] = torch.full_like(p, value)
@@ -362,6 +394,26 @@ def chosen(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]
     if isinstance(condition, Tensor):
         return torch.where(condition, then(), otherwise())
     return then() if condition else otherwise()
+
+
+def _where(p: Tensor, h: Hyper) -> torch.device:
+    """Where the count of a parameter and its scalars are kept."""
+    return p.device if h["capturable"] else torch.device("cpu")
+
+
+def _wide(number: Tensor) -> Tensor:
+    """In float64, as numbers are elsewhere: 1 - β^t would lose half its digits in float32."""
+    return number if number.is_mps else number.to(torch.float64)
+
+
+def _is_nan(loss: Any) -> bool:
+    """Whether a closure returned NaN; it may return anything."""
+    if isinstance(loss, Tensor) and (loss.numel() != 1 or loss.is_meta):
+        return False
+    try:
+        return bool(loss != loss)
+    except ValueError:
+        return False
 
 
 def _is_sparse(p: Tensor) -> bool:

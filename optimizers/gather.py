@@ -71,7 +71,9 @@ def stepped(
             left += owners
             continue
         made = Plan(owners, tensors, dtype, names, len(scalars))
-        found.step(made.sizes, *made.addresses(tensors[1]), known, t, now)
+        if not found.step(made.sizes, *made.addresses(tensors[1]), known, t, now):
+            left += owners  # a scalar is NaN
+            continue
         # As any operation in place does: a graph that holds the old values must not be run back.
         torch.autograd.graph.increment_version(owners)
         if len(owners) == len(params) and views is params:
@@ -99,7 +101,8 @@ class Plan:
         scalars: int,
     ) -> None:
         params, grads, *kept = tensors
-        self.owners, self.dtype, self.names = owners, dtype, names
+        # By their ids: a hook of a parameter may lead to its optimizer, which would live for ever.
+        self.owners, self.dtype, self.names = list(map(id, owners)), dtype, names
         self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
         self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
         self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
@@ -135,7 +138,7 @@ class Plan:
         Returns:
             Whether it was taken: not where something is no longer what it was.
         """
-        if len(params) != len(self.owners) or not all(map(is_, params, self.owners)):
+        if list(map(id, params)) != self.owners:
             return False
         state = optimizer.state
         if not self.alike.check(*params, *grads):  # class, type, device, sizes, strides, no sign to come
@@ -166,17 +169,23 @@ def _plans() -> WeakKeyDictionary[Any, dict[int, Plan]]:
     return WeakKeyDictionary()
 
 
+def forget(optimizer: Any) -> None:
+    """Forget the plans of an optimizer, which hold the memory of its state."""
+    _plans().pop(optimizer, None)
+
+
 def _pointers(column: list[Any]) -> list[int]:
     return list(map(Tensor.data_ptr, column))
 
 
 def _alike(column: list[Any], dtype: torch.dtype) -> bool:
-    """Whether all are dense contiguous tensors of the CPU, of that type."""
+    """Whether all are dense contiguous tensors of the CPU, of that type, with their sign in memory."""
     return (
         _PLAIN.issuperset(map(type, column))
         and all(map(_on_cpu, column))
-        and all(map(Tensor.is_contiguous, column))
-        and set(map(_dtype, column)) <= {dtype}
+        and all(map(Tensor.is_contiguous, column))  # no sparse one is
+        and {dtype}.issuperset(map(_dtype, column))
+        and not any(map(Tensor.is_neg, column))
     )
 
 
@@ -201,10 +210,8 @@ def _fit(row: tuple[Any, ...], scalars: int) -> bool:
     numbers, buffers = kept[: 1 + scalars], kept[1 + scalars :]
     return (
         p.dtype in kernel.TYPES
-        and g.layout == torch.strided
         and _alike([p, g, *buffers], p.dtype)
         and _alike(numbers, torch.float32)
         and all(a.numel() == 1 for a in numbers)
         and all(a.numel() == p.numel() for a in (g, *buffers))
-        and not g.is_neg()
     )

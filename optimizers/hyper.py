@@ -46,7 +46,7 @@ def hyper_parameters(group: Mapping[str, Any], *, tensors: bool = False) -> Hype
 
     Args:
         group: One of ``param_groups``; a number may be a one-element tensor, as in `torch.optim`.
-        tensors: Leave those tensors as they are.
+        tensors: Leave those tensors where they are.
 
     Returns:
         The options of the group, without its parameters.
@@ -60,10 +60,9 @@ def hyper_parameters(group: Mapping[str, Any], *, tensors: bool = False) -> Hype
             h["beta1"], h["beta2"] = h.pop("betas")
         except (TypeError, ValueError):
             raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']!r}.") from None
-    if not tensors:
-        for name, value in h.items():
-            if isinstance(value, Tensor):
-                h[name] = value.item()
+    for name, value in h.items():
+        if isinstance(value, Tensor) and value.numel() == 1:
+            h[name] = value.reshape(()) if tensors else value.item()
     return h
 
 
@@ -102,5 +101,5 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
 def _between(value: Any, high: float) -> bool:
     try:
         return bool(0 <= value < high)  # written so that NaN is out
-    except TypeError:
+    except (TypeError, ValueError, RuntimeError):  # no number, or several
         return False

@@ -239,9 +239,11 @@ class SWATS(Base):
                 "result, so that compiled, capturable and differentiable must be False."
             )
 
-    def _check_layouts(self, group: dict[str, Any], layouts: set[torch.layout]) -> None:
-        super()._check_layouts(group, layouts)
-        if any(hasattr(p, "to_local") for p in group["params"]):
+    def _check_tensors(
+        self, group: dict[str, Any], params: list[Tensor], layouts: set[torch.layout]
+    ) -> None:
+        super()._check_tensors(group, params, layouts)
+        if any(hasattr(p, "to_local") for p in params):
             raise TypeError(
                 f"{type(self).__name__} multiplies whole gradients, and a DTensor has a part of one on "
                 "each device: step plain tensors, as DistributedDataParallel has them."

@@ -1,6 +1,5 @@
 """The rules: shipped form = reference form = torch.optim, and what differs on purpose."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -11,76 +10,13 @@ from torch.overrides import TorchFunctionMode
 
 from adamproof import optimizers as ours
 
-unit = st.floats(0, 0.9999)
-eps = st.floats(1e-8, 1e-2)
-weight_decay = st.sampled_from([0.0]) | st.floats(1e-3, 0.5)
-SGD = {"lr": st.floats(1e-4, 1), "weight_decay": weight_decay}
-ADAGRAD = SGD | {"lr_decay": unit, "initial_accumulator_value": unit, "eps": eps}
-# Centered, the difference v - ḡ² loses digits when the average forgets at once.
-RMSPROP = SGD | {"alpha": st.floats(0.5, 0.99), "eps": eps}
-ADAM = SGD | {"betas": st.tuples(unit, unit), "eps": eps}
+from .family import Variant, each_variant, each_with_twin
 
-
-@dataclass(frozen=True)
-class Variant:
-    """A rule with options; `twin` is the torch.optim class that runs the same rule."""
-
-    name: str
-    numbers: dict[str, st.SearchStrategy[Any]]
-    options: dict[str, Any] = field(default_factory=dict)
-    twin: type[torch.optim.Optimizer] | None = None
-    twin_options: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return " ".join([
-            self.name,
-            *map(str, self.options.values()),
-            *(self.numbers.keys() - ADAM),
-        ])
-
-    @property
-    def shipped(self) -> Any:
-        return getattr(ours, self.name)
-
-    @property
-    def reference(self) -> Any:
-        return getattr(ours, f"{self.name}Reference")
-
-
-VARIANTS = [
-    Variant("SGD", SGD, twin=torch.optim.SGD),
-    Variant("SGD", SGD | {"momentum": unit}, twin=torch.optim.SGD),
-    Variant("SGD", SGD | {"momentum": unit, "dampening": unit}),
-    Variant(
-        "SGD",
-        SGD | {"momentum": st.floats(0.01, 0.99)},
-        {"nesterov": True},
-        torch.optim.SGD,
-        {"nesterov": True},
-    ),
-    Variant("Adagrad", ADAGRAD, twin=torch.optim.Adagrad),
-    Variant("RMSprop", RMSPROP, twin=torch.optim.RMSprop),
-    Variant("RMSprop", RMSPROP | {"momentum": unit}, twin=torch.optim.RMSprop),
-    Variant(
-        "RMSprop",
-        RMSPROP | {"momentum": unit},
-        {"centered": True},
-        torch.optim.RMSprop,
-        {"centered": True},
-    ),
-    Variant("Adam", ADAM, twin=torch.optim.Adam),
-    Variant("AdamW", ADAM, {"decay": "coupled"}, torch.optim.AdamW),
-    Variant("AdamW", ADAM, {"decay": "uncoupled"}),
-    Variant("AMSGrad", ADAM, {"correction": "none"}),
-    Variant("AMSGrad", ADAM, {"correction": "after_max"}, torch.optim.Adam, {"amsgrad": True}),
-    Variant("AMSGrad", ADAM, {"correction": "before_max"}),
-]
-WITH_TWIN = [v for v in VARIANTS if v.twin]
 shapes = st.lists(st.sampled_from([(), (0,), (3,), (2, 3)]), min_size=2, max_size=4)
 
 
 def run(
-    make: Any, arguments: dict[str, Any], shapes: list[tuple[int, ...]], seed: int, steps: int = 6
+    make: Any, arguments: dict[str, Any], shapes: list[tuple[int, ...]], seed: int, steps: int = 8
 ) -> tuple[list[torch.Tensor], list[dict[str, Any]]]:
     """Parameters and states after some steps; the second parameter misses the first three."""
     noise = torch.Generator().manual_seed(seed)
@@ -98,17 +34,18 @@ def run(
     return [p.detach() for p in params], [optimizer.state[p] for p in params]
 
 
-def assert_same(a: torch.Tensor, b: torch.Tensor) -> None:
+def assert_same(a: torch.Tensor, b: torch.Tensor, within: float = 2**-36) -> None:
     """Equal up to rounding: 16 of the 53 bits are granted to it, relative to the tensor."""
     assert a.dtype == b.dtype
+    assert a.shape == b.shape
     if a.numel():
         scale = max(1.0, b.abs().max().item())
-        assert (a - b).abs().max().item() <= 2**16 * torch.finfo(torch.float64).eps * scale
+        assert (a - b).abs().max().item() <= within * scale
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@each_variant
 @given(data=st.data(), shapes=shapes, seed=st.integers(0, 2**31), maximize=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_shipped_is_reference(
     variant: Variant, data: Any, shapes: list[tuple[int, ...]], seed: int, maximize: bool
 ) -> None:
@@ -123,9 +60,9 @@ def test_shipped_is_reference(
             assert_same(state[key], more[key])
 
 
-@pytest.mark.parametrize("variant", WITH_TWIN, ids=str)
+@each_with_twin
 @given(data=st.data(), shapes=shapes, seed=st.integers(0, 2**31), maximize=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_shipped_is_torch(
     variant: Variant, data: Any, shapes: list[tuple[int, ...]], seed: int, maximize: bool
 ) -> None:
@@ -133,27 +70,27 @@ def test_shipped_is_torch(
     params, states = run(variant.shipped, numbers | variant.options, shapes, seed)
     expected, fewer_states = run(variant.twin, numbers | variant.twin_options, shapes, seed)
     for a, b in zip(params, expected, strict=True):
-        assert_same(a, b)
+        assert_same(a, b, variant.within)
     for state, fewer in zip(states, fewer_states, strict=True):
         assert fewer.keys() <= state.keys()
         for key in fewer:
-            assert_same(state[key], fewer[key])
+            assert_same(state[key], fewer[key], variant.within)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@each_variant
 def test_every_dtype_follows_float64(variant: Variant, dtype: torch.dtype) -> None:
-    numbers = {"lr": 0.01, "eps": 1e-3, "momentum": 0.5}
-    arguments = {name: x for name, x in numbers.items() if name in variant.numbers}
     outcome = []
     for kind in (dtype, torch.float64):
         p = torch.linspace(-1, 1, 7).to(dtype).to(kind).requires_grad_()
-        optimizer = variant.shipped([p], **arguments, **variant.options)
+        optimizer = variant.make([p])
         for step in range(10):
             p.grad = torch.cos(torch.arange(7.0) + step).to(dtype).to(kind)
             optimizer.step()
-        buffers = [s for name, s in optimizer.state[p].items() if name != "step"]
-        assert {s.dtype for s in [p, *buffers]} == {kind}
+        kinds = {name: s.dtype for name, s in optimizer.state[p].items()}
+        for name in ("step", "mu_product"):
+            assert kinds.pop(name, torch.float32) == torch.float32
+        assert {p.dtype, *kinds.values()} == {kind}
         outcome.append(p.detach().double())
     assert (outcome[0] - outcome[1]).abs().max().item() <= 16 * torch.finfo(dtype).eps
 
@@ -190,16 +127,139 @@ def test_amsgrad_orders_differ_after_a_spike(make: Any) -> None:
     assert denominator("before_max") == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("make", [ours.AdamW, ours.AdamWReference])
-def test_uncoupled_decay_does_not_see_the_learning_rate(make: Any) -> None:
+DECAYING = [ours.SGD, ours.AdamW, ours.AMSGrad, ours.NAdam, ours.RAdam]
+
+
+@pytest.mark.parametrize("form", ["", "Reference"])
+@pytest.mark.parametrize("cls", DECAYING)
+def test_uncoupled_decay_does_not_see_the_learning_rate(cls: Any, form: str) -> None:
     def decayed(decay: str, lr: float) -> float:
         p = torch.ones(1, requires_grad=True)
         p.grad = torch.zeros(1)
+        make = getattr(ours, cls.__name__ + form)
         make([p], lr=lr, weight_decay=0.25, decay=decay).step()
         return p.item()
 
     assert [decayed("uncoupled", lr) for lr in (0.0, 0.5)] == [0.75, 0.75]
     assert [decayed("coupled", lr) for lr in (0.0, 0.5)] == [1.0, 0.875]
+
+
+# -- what the variants are, in plain numbers -------------------------------------------------------
+
+GRADIENTS = [1.0, -0.5, 0.25, 2.0, -1.0, 0.125, 3.0, -2.0]
+
+
+def path(make: Any, gradients: list[float], start: float = 0.0, **arguments: Any) -> list[float]:
+    """Where a parameter is after each step."""
+    p = torch.full((1,), start, dtype=torch.float64, requires_grad=True)
+    optimizer, out = make([p], **arguments), []
+    for g in gradients:
+        p.grad = torch.full_like(p, g)
+        optimizer.step()
+        out.append(p.item())
+    return out
+
+
+def both(cls: Any) -> Any:
+    return pytest.mark.parametrize("make", [cls, getattr(ours, f"{cls.__name__}Reference")])
+
+
+@both(ours.SGD)
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_averaged_momentum(make: Any, nesterov: bool) -> None:
+    b, x, wanted = 0.0, 0.0, []
+    for g in GRADIENTS:
+        b = 0.75 * b + 0.25 * g
+        x -= 0.5 * (g + 0.75 * b if nesterov else b)
+        wanted.append(x)
+    found = path(make, GRADIENTS, lr=0.5, momentum=0.75, ema=True, nesterov=nesterov)
+    assert found == pytest.approx(wanted, rel=1e-12)
+    if not nesterov:  # heavy ball at a smaller rate
+        assert path(make, GRADIENTS, lr=0.125, momentum=0.75) == pytest.approx(wanted, rel=1e-12)
+
+
+@both(ours.Adam)
+def test_adam_without_correction_and_with_eps_beside_the_raw_root(make: Any) -> None:
+    rates = {"lr": 0.5, "betas": (0.75, 0.5)}
+    m = v = x = y = 0.0
+    plain, raw = [], []
+    for t, g in enumerate(GRADIENTS, start=1):
+        m, v = 0.75 * m + 0.25 * g, 0.5 * v + 0.5 * g * g
+        x -= 0.5 * m / (v**0.5 + 0.125)
+        y -= 0.5 * (1 - 0.5**t) ** 0.5 / (1 - 0.75**t) * m / (v**0.5 + 0.125)
+        plain.append(x)
+        raw.append(y)
+    uncorrected = path(make, GRADIENTS, eps=0.125, bias_correction=False, **rates)
+    assert uncorrected == pytest.approx(plain, rel=1e-12)
+    assert path(make, GRADIENTS, eps=0.125, eps_beside="raw", **rates) == pytest.approx(raw, rel=1e-12)
+    # Uncorrected, there is one root only.
+    both_options = path(make, GRADIENTS, eps=0.125, eps_beside="raw", bias_correction=False, **rates)
+    assert both_options == uncorrected
+
+
+@both(ours.RMSprop)
+def test_eps_under_the_root(make: Any) -> None:
+    v = x = 0.0
+    wanted = []
+    for g in GRADIENTS:
+        v = 0.75 * v + 0.25 * g * g
+        x -= 0.5 * g / (v + 0.125) ** 0.5
+        wanted.append(x)
+    found = path(make, GRADIENTS, lr=0.5, alpha=0.75, eps=0.125, eps_inside=True)
+    assert found == pytest.approx(wanted, rel=1e-12)
+
+
+@both(ours.NAdam)
+@pytest.mark.parametrize("form", ["frameworks", "dozat", "constant"])
+def test_nadam_forms(make: Any, form: str) -> None:
+    def mu(t: int) -> float:
+        return 0.75 if form == "constant" else 0.75 * (1 - 0.5 * 0.96 ** (t * 0.5))
+
+    m = v = x = 0.0
+    product, wanted = 1.0, []
+    for t, g in enumerate(GRADIENTS, start=1):
+        average = mu(t) if form == "dozat" else 0.75
+        m, v = average * m + (1 - average) * g, 0.5 * v + 0.5 * g * g
+        product *= mu(t)
+        ahead = (1 - mu(t)) * g / (1 - product) + mu(t + 1) * m / (1 - product * mu(t + 1))
+        x -= 0.5 * ahead / ((v / (1 - 0.5**t)) ** 0.5 + 0.125)
+        wanted.append(x)
+    rates = {"lr": 0.5, "betas": (0.75, 0.5), "eps": 0.125, "momentum_decay": 0.5}
+    # The product is kept as a float32.
+    assert path(make, GRADIENTS, form=form, **rates) == pytest.approx(wanted, rel=1e-6)
+
+
+@both(ours.RAdam)
+@pytest.mark.parametrize(("threshold", "first"), [(4, 5), (5, 6)])
+@pytest.mark.parametrize("before", ["momentum", "nothing"])
+def test_radam_waits_for_its_threshold(make: Any, threshold: int, first: int, before: str) -> None:
+    """With β2 = 0.999 the length of the average is a little less than the step."""
+    m = v = x = 0.0
+    wanted, infinite = [], 2 / (1 - 0.999) - 1
+    for t, g in enumerate(GRADIENTS, start=1):
+        m, v = 0.75 * m + 0.25 * g, 0.999 * v + 0.001 * g * g
+        rho = infinite - 2 * t * 0.999**t / (1 - 0.999**t)
+        assert (rho > threshold) is (t >= first)
+        step = m / (1 - 0.75**t)
+        if t >= first:
+            r = (rho - 4) * (rho - 2) * infinite / ((infinite - 4) * (infinite - 2) * rho)
+            step *= r**0.5 * (1 - 0.999**t) ** 0.5 / (v**0.5 + 0.125)
+        elif before == "nothing":
+            step = 0.0
+        x -= 0.5 * step
+        wanted.append(x)
+    arguments = {"lr": 0.5, "betas": (0.75, 0.999), "eps": 0.125, "threshold": threshold}
+    found = path(make, GRADIENTS, before=before, **arguments)
+    assert found == pytest.approx(wanted, rel=1e-9)
+    assert (found[first - 2] == 0.0) is (before == "nothing")
+
+
+@both(ours.RAdam)
+def test_radam_with_a_short_average_is_never_rectified(make: Any) -> None:
+    """ρ∞ = 2 / (1 - β2) - 1 is 3 for β2 = 0.5, and 4 for 0.6."""
+    for beta2 in (0.0, 0.5, 0.6):
+        x = path(make, GRADIENTS * 20, betas=(0.75, beta2), before="nothing", threshold=4)
+        assert set(x) == {0.0}
 
 
 @pytest.mark.parametrize("make", [ours.RMSprop, ours.RMSpropReference])
@@ -235,6 +295,8 @@ def test_reference_functions_touch_nothing() -> None:
         (ours.adam, ["exp_avg", "exp_avg_sq"], rates),
         (ours.adamw, ["exp_avg", "exp_avg_sq"], rates | {"weight_decay": 0.1}),
         (ours.amsgrad, ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], rates),
+        (ours.nadam, ["exp_avg", "exp_avg_sq", "mu_product"], rates),
+        (ours.radam, ["exp_avg", "exp_avg_sq"], rates),
     ]
     for rule, names, arguments in calls:
         state = {name: torch.zeros(2) for name in names}
@@ -286,7 +348,7 @@ class Numbers(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("form", ["shipped", "reference"])
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@each_variant
 def test_numbers_reach_torch_through_plain_arithmetic(variant: Variant, form: str) -> None:
     """The lifter sees the formula only if no number loses its mark on the way."""
     marked = {name: Marked(0.25) for name in variant.numbers if name != "betas"}
@@ -304,13 +366,12 @@ def test_numbers_reach_torch_through_plain_arithmetic(variant: Variant, form: st
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@each_variant
 def test_cuda_follows_cpu(variant: Variant) -> None:
-    momentum = {"momentum": 0.5} if "momentum" in variant.numbers else {}
     outcome = []
     for devices in (["cpu", "cpu"], ["cuda", "cpu"], ["cuda", "cuda"]):
         params = [torch.linspace(-1, 1, 5, device=d).requires_grad_() for d in devices]
-        optimizer = variant.shipped(params, lr=0.01, **variant.options, **momentum)
+        optimizer = variant.make(params)
         for step in range(5):
             for p in params:
                 p.grad = torch.cos(torch.arange(5.0) + step).to(p.device)
