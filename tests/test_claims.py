@@ -269,7 +269,9 @@ def test_the_step_bound_of_the_paper_fails_and_the_tight_one_holds(found: Found,
     assert found["step-at-most-lr-iff", subject].verdict is Verdict.PROVED
 
 
-@pytest.mark.parametrize("name", [n for n, s in builtin().items() if s.recipe is not None])
+@pytest.mark.parametrize(
+    "name", [n for n, s in builtin().items() if s.recipe is not None and not s.compiled]
+)
 def test_the_code_runs_the_rule_of_the_paper(found: Found, name: str) -> None:
     finding = found[SAME_RULE, name]
     assert finding.verdict is Verdict.PROVED

@@ -15,7 +15,7 @@ from flint import arb
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from adamproof.proofs_check import fused
+from adamproof.proofs_check import kernels
 from adamproof.proofs_check.bands import (
     BFLOAT16,
     FLOAT16,
@@ -656,17 +656,17 @@ class Shortened(torch.optim.Adam):
 
 
 def test_a_fused_kernel_that_skips_coordinates_is_refuted() -> None:
-    answer = fused.trial(Subject("short", "user", Recipe(Shortened), "adam"), "cpu")
+    answer = kernels.fused(Subject("short", "user", Recipe(Shortened), "adam"), "cpu")
     assert (answer.verdict, answer.level) == (Verdict.REFUTED, Level.EXACT)
     assert "kernel has x = " in answer.reason and answer.witness is not None
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_fused_kernel_that_is_right_stays_inside(device: str) -> None:
-    answer = fused.trial(builtin()["torch.optim:AdamW"], device)
+    answer = kernels.fused(builtin()["torch.optim:AdamW"], device)
     assert answer.verdict is Verdict.MEASURED and int(answer.reason.split()[0]) >= 6000
 
 
 def test_what_has_no_fused_form_is_not_tried() -> None:
     for name in ("torch.optim:RAdam", "adamproof.optimizers:Adam", "torch.optim:Adam(foreach=True)"):
-        assert fused.trial(builtin()[name], "cpu").verdict is Verdict.NOT_APPLICABLE
+        assert kernels.fused(builtin()[name], "cpu").verdict is Verdict.NOT_APPLICABLE

@@ -25,7 +25,7 @@ from adamproof.theory import symbols as sym
 from adamproof.theory.evaluate import value
 from adamproof.theory.rule import Rule
 
-RECIPES: dict[str, Recipe] = {n: s.recipe for n, s in builtin().items() if s.recipe is not None}
+RECIPES: dict[str, Recipe] = {n: s.recipe for n, s in builtin().items() if s.recipe and not s.compiled}
 #: Rules that keep a product in float32, whatever the parameter is.
 SINGLE = [n for n in RECIPES if "NAdam" in n]
 

@@ -102,7 +102,7 @@ def fused_kernel(rule: Rule) -> Case:
 
 @claim("compiled-kernel", family=FAMILY, source=HERE,
        says="compiled=True computes the same, only faster.",
-       statement="In float32, float16 and bfloat16 every number that the kernel keeps, which is made from "
+       statement="In float32, float16 and bfloat16 every number that the kernel keeps, made from "
                  "the function of the reference form, lies in the band of (1 + δ) and η, |δ| <= u, of "
                  "that form's operations.",
        hypotheses="the rounding model of float-envelope; a band may reach infinity or allow NaN, and "
