@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import sympy as sp
@@ -59,8 +60,10 @@ class Mutant:
 
 # -- optimizers ------------------------------------------------------------------------------------
 
-#: Functions that compute a step; the others check arguments and keep house.
-_STEPS = ("adagrad", "adam", "adam_", "adamw", "amsgrad", "rmsprop", "sgd", "l2", "_update", "_rule")
+#: Functions that compute a step, besides those outside of classes; the others check arguments.
+_STEPS = ("_update", "_rule")
+#: Files whose classes have no subject or no classes at all are left out, but for those of all rules.
+_SHARED = ("decay",)
 _OTHER_OPERATOR = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
                    ast.Pow: ast.Mult}  # fmt: skip
 _OTHER_NAME = {"beta1": "beta2", "beta2": "beta1", "m": "v", "v": "m", "grads": "params"}
@@ -110,8 +113,12 @@ def code_mutants() -> Iterator[Mutant]:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         names = [c.name for c in tree.body if isinstance(c, ast.ClassDef)]
+        if path.stem not in _SHARED and not _classes() & set(names):
+            continue
         for function in ast.walk(tree):
-            if not isinstance(function, ast.FunctionDef) or function.name not in _STEPS:
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            if function not in tree.body and function.name not in _STEPS:
                 continue
             body = [s for s in function.body if not _is_docstring(s) and not _raises(s)]
             for node in [n for s in body for n in ast.walk(s)]:
@@ -119,6 +126,11 @@ def code_mutants() -> Iterator[Mutant]:
                     changed = ast.unparse(_swapped(tree, node, new))
                     where = f"optimizers/{path.name}, {function.name}"
                     yield Mutant("code", where, what, _Code(path.stem, names, text, changed))
+
+
+@cache
+def _classes() -> set[str]:
+    return {s.recipe.cls.__name__ for s in SUBJECTS.values() if s.kind == "ours" and s.recipe}
 
 
 def _is_docstring(s: ast.stmt) -> bool:
@@ -148,7 +160,7 @@ class _Code:
         """Whether every subject of the file is still the paper's rule."""
         judge, claim = Judge(), claims()[SAME_RULE]
         for subject in SUBJECTS.values():
-            if subject.kind != "ours" or not self._concerns(subject.id):
+            if subject.kind != "ours" or subject.compiled or not self._concerns(subject.id):
                 continue
             with tempfile.TemporaryDirectory(prefix="m") as folder:
                 sys.path.insert(0, folder)
@@ -166,7 +178,7 @@ class _Code:
 
     def _concerns(self, id: str) -> bool:
         name = id.removeprefix(f"{NAME}:").partition("(")[0]
-        return name in self.classes or self.file == "base"
+        return name in self.classes or self.file in _SHARED
 
 
 # -- rules -----------------------------------------------------------------------------------------
