@@ -81,6 +81,10 @@ class Number:
         return self._with(other, "-", lambda a, b: a - b)
 
     def __mul__(self, other: Any) -> Any:
+        if not isinstance(other, Element):
+            other = _number(self.trace, other)
+            if 0.0 in (self.literal, other.literal):
+                return Number(self.trace, "0.0", 0.0)  # a part that is left out, however it is scaled
         return self._with(other, "*", lambda a, b: a * b)
 
     def __truediv__(self, other: Any) -> Any:
@@ -222,7 +226,7 @@ class Element:
         return _element(self.trace, other) * self
 
     def __rtruediv__(self, other: Any) -> Element:
-        return _element(self.trace, other) / self
+        return _element(self.trace, 1.0) / self * other  # so does torch, and rounds twice
 
     def __neg__(self) -> Element:
         return self.trace.element("neg", self)
