@@ -24,7 +24,7 @@ from torch.optim.optimizer import (
 
 from adamproof.optimizers import checkpoint, gather
 from adamproof.optimizers.decay import Tensors
-from adamproof.optimizers.hyper import HOW, How, Hyper, check_numbers, hyper_parameters
+from adamproof.optimizers.hyper import HOW, How, Hyper, check_numbers, hyper_parameters, wide
 from adamproof.optimizers.views import All, Kept, Rows, gradient, plain
 
 State: TypeAlias = dict[str, Tensor]
@@ -148,14 +148,19 @@ class Base(torch.optim.Optimizer):
         super().add_param_group(param_group)
         try:
             self._check(hyper_parameters(self.param_groups[-1]))
-            if any(p.is_conj() for p in self.param_groups[-1]["params"]):
-                raise ValueError(
-                    "a parameter that is conjugated only in name cannot be written to: give "
-                    "p.resolve_conj()."
-                )
+            self._check_parameters(self.param_groups[-1]["params"])
         except (TypeError, ValueError):
             self.param_groups.pop()  # a refused group leaves no trace
             raise
+
+    def _check_parameters(self, params: list[Tensor]) -> None:
+        if any(p.layout != torch.strided for p in params):
+            raise TypeError(f"{type(self).__name__} takes dense parameters: give it p.to_dense().")
+        if any(p.is_conj() for p in params):
+            raise ValueError(
+                "a parameter that is conjugated only in name cannot be written to: "
+                "give p.resolve_conj()."
+            )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -275,10 +280,10 @@ class Base(torch.optim.Optimizer):
         for p in params:
             state = self._state(p, h)
             state["step"] += 1
-            t: Any = _wide(state["step"]) if tensors else state["step"].item()
+            t: Any = wide(state["step"]) if tensors else state["step"].item()
             x, kept = plain(p), {name: plain(state[name]) for name in self._buffers(h)}
             scalars: Any = {
-                name: _wide(state[name]) if tensors else state[name].item() for name in self._scalars(h)
+                name: wide(state[name]) if tensors else state[name].item() for name in self._scalars(h)
             }
             rows = Rows(p) if _is_sparse(p) else All(p)
             g = -rows.gradient if h["maximize"] else rows.gradient
@@ -298,7 +303,9 @@ class Base(torch.optim.Optimizer):
             names = [*self._buffers(h), *self._scalars(h)]
             g, t = gradient(p), state["step"].item()
             before = Kept({name: plain(state[name]) for name in names})
-            x, new = self._rule(plain(p), -g if h["maximize"] else g, t, before, h)
+            before |= {name: wide(state[name]) for name in self._scalars(h)}
+            # A copy, which the graph may keep: the parameter is written over.
+            x, new = self._rule(plain(p).clone(), -g if h["maximize"] else g, t, before, h)
             for name in names:
                 pairs = state[name].is_complex()
                 state[name] = torch.view_as_complex(new[name]) if pairs else new[name]
@@ -391,7 +398,8 @@ def chosen(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]
     Returns:
         The value.
     """
-    if isinstance(condition, Tensor):
+    # Where autograd follows, it is fetched: the branch not taken may have no derivative.
+    if isinstance(condition, Tensor) and not torch.is_grad_enabled():
         return torch.where(condition, then(), otherwise())
     return then() if condition else otherwise()
 
@@ -399,11 +407,6 @@ def chosen(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]
 def _where(p: Tensor, h: Hyper) -> torch.device:
     """Where the count of a parameter and its scalars are kept."""
     return p.device if h["capturable"] else torch.device("cpu")
-
-
-def _wide(number: Tensor) -> Tensor:
-    """In float64, as numbers are elsewhere: 1 - β^t would lose half its digits in float32."""
-    return number if number.is_mps else number.to(torch.float64)
 
 
 def _is_nan(loss: Any) -> bool:

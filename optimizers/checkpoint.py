@@ -88,7 +88,7 @@ def check(
                 f"{told}: {entry!r} of parameter {index} has the shape {tuple(value.shape)} there, "
                 f"and {of}."
             )
-    if state and not 0 <= state["step"].item() < inf:
+    if state and not state["step"].is_meta and not 0 <= state["step"].item() < inf:
         raise ValueError(f"{told}: parameter {index} is at step {state['step'].item()} there.")
 
 

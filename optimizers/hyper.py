@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any, Final, TypeAlias, TypedDict
 
+import torch
 from torch import Tensor
 
 Hyper: TypeAlias = dict[str, Any]
@@ -62,8 +63,20 @@ def hyper_parameters(group: Mapping[str, Any], *, tensors: bool = False) -> Hype
             raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']!r}.") from None
     for name, value in h.items():
         if isinstance(value, Tensor) and value.numel() == 1:
-            h[name] = value.reshape(()) if tensors else value.item()
+            h[name] = wide(value.reshape(())) if tensors else value.item()
     return h
+
+
+def wide(number: Tensor) -> Tensor:
+    """In float64, as numbers are elsewhere: 1 - β^t would lose half its digits in float32.
+
+    Args:
+        number: A tensor without dimensions.
+
+    Returns:
+        The number, where its device has float64.
+    """
+    return number if number.is_mps else number.to(torch.float64)
 
 
 def check_numbers(h: Hyper) -> None:

@@ -81,6 +81,10 @@ class Number:
         return self._with(other, "-", lambda a, b: a - b)
 
     def __mul__(self, other: Any) -> Any:
+        if not isinstance(other, Element):
+            other = _number(self.trace, other)
+            if 0.0 in (self.literal, other.literal):
+                return Number(self.trace, "0.0", 0.0)  # a part that is left out, however it is scaled
         return self._with(other, "*", lambda a, b: a * b)
 
     def __truediv__(self, other: Any) -> Any:
@@ -226,9 +230,7 @@ class Element:
         return _element(self.trace, other) * self
 
     def __rtruediv__(self, other: Any) -> Element:
-        inverse = self.trace.element("/", self.trace.element("constant", 1.0), self)
-        other = _element(self.trace, other)  # torch divides a number so: it multiplies the inverse
-        return inverse if other._is(1.0) else self.trace.element("*", inverse, other)
+        return _element(self.trace, 1.0) / self * other  # so does torch, and rounds twice
 
     def __neg__(self) -> Element:
         return self.trace.element("neg", self)
