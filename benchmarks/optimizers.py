@@ -3,12 +3,12 @@
 *floor* is a loop in C, on as many threads, that reads and writes the bytes that the rule must move and
 computes nothing: the parameter, its gradient and the buffers, each once.  All the forms of a rule take
 their steps in turn, so that what else the machine does hits them alike; a number is the median.  Every
-step has other gradients, as after ``zero_grad``: what it costs to find out where they lie counts in.
+step has gradients of its own, as after ``zero_grad``: what it costs to find out where they lie counts in.
 
-*ratio* is ours compiled to torch's fused where there is one, else to the best of the others.  *per
-byte* is what ours compiled takes for each byte that the rule must move, relative to our AdamW in the
-same table.  The first step of a fresh kernel is timed apart, at the end: it compiles, and a later
-process loads what it made.
+*ratio* is ours compiled to torch's fused where there is one, else to the best of the others.  *per byte*
+is what ours compiled takes for each byte that the rule must move, relative to our AdamW in the same table.
+The first step of a fresh kernel is timed apart, at the end: it compiles, and a later process loads what
+it made.
 
 ``--write`` puts the tables into docs/benchmarks.md, and the summary of one of them into README.md.
 """
@@ -27,7 +27,6 @@ import warnings
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +335,7 @@ def machine() -> str:
     names = re.findall(r"^model name\s*: (.*)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
     library = other_library()
     versions = [f"torch {torch.__version__}", f"Python {platform.python_version()}"]
-    versions += [f"{OTHER} {version(OTHER)}"] if library else []
+    versions += [f"{OTHER} {library.__version__}"] if library else []
     chip = names[0] if names else platform.processor() or platform.machine()
     return f"{chip}, {torch.get_num_threads()} threads; {', '.join(versions)}"
 
@@ -355,12 +354,7 @@ def page(tables: Sequence[Measured], first: Sequence[tuple[str, float, float]], 
              about, ""]  # fmt: skip
     for measured in tables:
         lines += [f"## {measured.heading}", "", measured.markdown(), ""]
-    lines += [
-        "## The first step of a kernel, ms",
-        "",
-        "| rule | compiling | loading |",
-        "|---|---:|---:|",
-    ]
+    lines += ["## The first step of a kernel, ms", "", "| rule | compiling | loading |", "|---|---:|---:|"]
     lines += [f"| {name} | {made:.3g} | {loaded:.2g} |" for name, made, loaded in first]
     return "\n".join(lines) + "\n"
 

@@ -90,6 +90,8 @@ class Adadelta(Base):
         ValueError: An argument is out of its range.
     """
 
+    _counted = False
+
     def __init__(
         self,
         params: ParamsT,

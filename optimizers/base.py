@@ -88,6 +88,9 @@ class Base(torch.optim.Optimizer):
             raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}; it has {known}.")
         super().__init__(params, {**HOW, **defaults, **said})
 
+    #: Whether the rule asks which step it is.
+    _counted = True
+
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""
         raise NotImplementedError
@@ -361,7 +364,7 @@ class Base(torch.optim.Optimizer):
             if p not in self.state:
                 continue
             state, where = self.state[p], _where(p, h)
-            checkpoint.tidy(state, where)
+            checkpoint.tidy(state, where, counted=self._counted)
             buffers, scalars = self._buffers(h), self._scalars(h)
             checkpoint.check(type(self).__name__, index, p, state, buffers, scalars)
             for name in scalars.keys() & state.keys():  # torch casts them as the buffers

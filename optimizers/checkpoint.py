@@ -29,18 +29,19 @@ def check_form(state_dict: Any) -> None:
         raise ValueError("a checkpoint of an optimizer is what its state_dict() gave.")
 
 
-def tidy(state: dict[str, Any], where: torch.device) -> None:
-    """Brings what other versions of torch and its SGD keep into the form of today.
+def tidy(state: dict[str, Any], where: torch.device, *, counted: bool) -> None:
+    """Brings what other versions of torch, and optimizers that do not count, keep into today's form.
 
     Args:
         state: What was loaded for a parameter; the count becomes a float32 without dimensions, and
             None is dropped.
         where: Where the count belongs.
+        counted: Whether the rule asks which step it is; if not, the count may be missing.
     """
     for entry in [e for e, value in state.items() if value is None]:
         del state[entry]
-    if state.keys() == {"momentum_buffer"}:  # SGD of torch does not count
-        state["step"] = 0
+    if state and not counted:
+        state.setdefault("step", 0)
     step = state.get("step")
     if isinstance(step, (int, float)):
         step = torch.tensor(float(step))

@@ -88,6 +88,8 @@ class Lion(Base):
         ValueError: An argument is out of its range.
     """
 
+    _counted = False
+
     def __init__(
         self,
         params: ParamsT,

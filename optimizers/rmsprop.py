@@ -107,6 +107,8 @@ class RMSprop(Base):
         ValueError: An argument is out of its range.
     """
 
+    _counted = False
+
     def __init__(
         self,
         params: ParamsT,

@@ -98,6 +98,8 @@ class SGD(Base):
         ValueError: An argument is out of its range, or ``nesterov`` lacks what it needs.
     """
 
+    _counted = False
+
     def __init__(
         self,
         params: ParamsT,

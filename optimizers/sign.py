@@ -85,6 +85,8 @@ class SignSGD(Base):
         ValueError: An argument is out of its range.
     """
 
+    _counted = False
+
     def __init__(
         self,
         params: ParamsT,

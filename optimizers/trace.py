@@ -230,7 +230,9 @@ class Element:
         return _element(self.trace, other) * self
 
     def __rtruediv__(self, other: Any) -> Element:
-        return _element(self.trace, 1.0) / self * other  # so does torch, and rounds twice
+        one = self.trace.element("constant", 1.0)
+        inverse = self.trace.element("/", one, self)  # so does torch, and rounds twice
+        return inverse * _element(self.trace, other)
 
     def __neg__(self) -> Element:
         return self.trace.element("neg", self)

@@ -29,6 +29,13 @@ NADAM = ADAM | {"betas": st.tuples(st.floats(0, 0.95), unit), "momentum_decay": 
 # The length of the average is at most 2 / (1 - β2) - 1: some of these are rectified, some never.
 RADAM = ADAM | {"betas": st.tuples(unit, st.floats(0.5, 0.9999))}
 
+# The sign of an average that is 0 but for rounding is not one of this table's questions.
+LION = SGD | {"betas": st.tuples(unit, unit)}
+ADADELTA = SGD | {"rho": st.floats(0, 0.99), "eps": eps}
+# The belief is a difference, and of some of its digits a root is taken.
+BELIEF = ADAM | {"betas": st.tuples(st.floats(0, 0.95), unit), "eps": st.floats(1e-4, 1e-2)}
+BOUND = ADAM | {"final_lr": st.floats(1e-3, 1), "gamma": st.floats(1e-3, 1)}
+
 #: A number for each argument, where a test needs one that is not drawn.
 NUMBERS: dict[str, Any] = {
     "lr": 0.01,
@@ -41,6 +48,9 @@ NUMBERS: dict[str, Any] = {
     "alpha": 0.9,
     "betas": (0.9, 0.99),
     "momentum_decay": 0.02,
+    "rho": 0.9,
+    "final_lr": 0.1,
+    "gamma": 0.01,
 }
 
 
@@ -127,6 +137,22 @@ VARIANTS = [
     Variant("RAdam, coupled", RADAM, {"decay": "coupled"}, theirs.RAdam, coupled),
     Variant("RAdam, threshold 4", RADAM, {"threshold": 4}),
     Variant("RAdam, waits", RADAM, {"before": "nothing", "decay": "uncoupled"}),
+    Variant("SignSGD", SGD),
+    Variant("SignSGD, momentum", MOMENTUM, {"decay": "coupled"}),
+    Variant("Lion", LION),
+    Variant("Lion, l2", LION, {"decay": "l2"}),
+    Variant("Adamax", ADAM, twin=theirs.Adamax),
+    Variant("Adamax, coupled", ADAM, {"decay": "coupled"}),
+    Variant("Adadelta", ADADELTA, twin=theirs.Adadelta),
+    Variant("Adadelta, uncoupled", ADADELTA, {"decay": "uncoupled"}),
+    Variant("AdaBelief", BELIEF),
+    Variant("AdaBelief, coupled", BELIEF, {"decay": "coupled"}),
+    Variant("AdaBelief, eps outside", BELIEF, {"eps_in_average": False}),
+    Variant("AdaBound", BOUND),
+    Variant("AdaBound, coupled", BOUND, {"decay": "coupled"}),
+    Variant("AdaBound, sqrt", BOUND, {"schedule": "sqrt"}),
+    Variant("AMSBound", BOUND),
+    Variant("AMSBound, sqrt", BOUND, {"schedule": "sqrt", "decay": "uncoupled"}),
 ]  # fmt: skip
 WITH_TWIN = [v for v in VARIANTS if v.twin]
 BY_NAME = {v.name: v for v in VARIANTS}

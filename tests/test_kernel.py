@@ -211,7 +211,8 @@ def test_infinities_and_nan_propagate(variant: Variant, dtype: torch.dtype) -> N
         step_and_compare(optimizer)
     p.grad = torch.tensor(numbers, dtype=dtype).repeat(len(numbers))
     step_and_compare(optimizer)
-    assert p.isnan()[0]
+    signs = variant.shipped in (ours.SignSGD, ours.Lion)  # which have none of a NaN
+    assert bool(p.isnan()[0]) is not signs
     assert not p.isnan().all()
     with torch.no_grad():  # 0 times an infinite parameter is NaN in the reference form only
         p[~p.isfinite()] = 1.0
