@@ -354,7 +354,12 @@ def page(tables: Sequence[Measured], first: Sequence[tuple[str, float, float]], 
              about, ""]  # fmt: skip
     for measured in tables:
         lines += [f"## {measured.heading}", "", measured.markdown(), ""]
-    lines += ["## The first step of a kernel, ms", "", "| rule | compiling | loading |", "|---|---:|---:|"]
+    lines += [
+        "## The first step of a kernel, ms",
+        "",
+        "| rule | compiling | loading |",
+        "|---|---:|---:|",
+    ]
     lines += [f"| {name} | {made:.3g} | {loaded:.2g} |" for name, made, loaded in first]
     return "\n".join(lines) + "\n"
 
