@@ -3,12 +3,12 @@
 *floor* is a loop in C, on as many threads, that reads and writes the bytes that the rule must move and
 computes nothing: the parameter, its gradient and the buffers, each once.  All the forms of a rule take
 their steps in turn, so that what else the machine does hits them alike; a number is the median.  Every
-step has gradients of its own, as after ``zero_grad``: what it costs to find out where they lie counts in.
+step has other gradients, as after ``zero_grad``: what it costs to find out where they lie counts in.
 
-*ratio* is ours compiled to torch's fused where there is one, else to the best of the others.  *per byte*
-is what ours compiled takes for each byte that the rule must move, relative to our AdamW in the same table.
-The first step of a fresh kernel is timed apart, at the end: it compiles, and a later process loads what
-it made.
+*ratio* is ours compiled to torch's fused where there is one, else to the best of the others.  *per
+byte* is what ours compiled takes for each byte that the rule must move, relative to our AdamW in the
+same table.  The first step of a fresh kernel is timed apart, at the end: it compiles, and a later
+process loads what it made.
 
 ``--write`` puts the tables into docs/benchmarks.md, and the summary of one of them into README.md.
 """
