@@ -66,7 +66,7 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
         if not found:
             left += owners
             continue
-        made = Plan(owners, tensors, dtype, names, len(scalars))
+        made = Plan(tensors, dtype, names, len(scalars))
         if not found.step(made.sizes, *made.addresses(tensors[1]), known, t, now):
             left += owners  # a scalar is NaN
             continue
@@ -80,8 +80,9 @@ def stepped(optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Ten
 class Plan:
     """Tensors that were found fit for a kernel, with their addresses and their memory.
 
+    It does not hold the parameters themselves, which may know their optimizer: both would live for ever.
+
     Args:
-        owners: the parameters.
         tensors: the columns: parameters, gradients, counts, scalars, buffers.
         dtype: the type of the parameters.
         names: the entries of the state, in the order of the columns.
@@ -90,15 +91,13 @@ class Plan:
 
     def __init__(
         self,
-        owners: list[Any],
         tensors: Columns,
         dtype: torch.dtype,
         names: tuple[str, ...],
         scalars: int,
     ) -> None:
         params, _, *kept = tensors
-        # By their ids: a hook of a parameter may lead to its optimizer, which would live for ever.
-        self.owners, self.dtype, self.names = list(map(id, owners)), dtype, names
+        self.dtype, self.names = dtype, names
         self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
         self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
         self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
@@ -126,8 +125,6 @@ class Plan:
         Returns:
             Whether it was taken: not where something is no longer what it was.
         """
-        if list(map(id, params)) != self.owners:
-            return False
         state, grads = optimizer.state, list(map(_grad, params))
         try:
             entries = list(chain.from_iterable(map(self.of_state, [state[p] for p in params])))
@@ -136,8 +133,6 @@ class Plan:
         if not all(map(is_, entries, self.entries)) or _addresses(entries) != self.where:
             return False
         if _addresses(params) != self.x or not all(map(Tensor.is_contiguous, params)):
-            return False
-        if list(map(Tensor.numel, params)) != self.numels:
             return False
         if not _alike(grads, self.dtype) or list(map(Tensor.numel, grads)) != self.numels:
             return False

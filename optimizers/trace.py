@@ -226,7 +226,9 @@ class Element:
         return _element(self.trace, other) * self
 
     def __rtruediv__(self, other: Any) -> Element:
-        return _element(self.trace, 1.0) / self * other  # so does torch, and rounds twice
+        inverse = self.trace.element("/", _element(self.trace, 1.0), self)
+        product: Element = inverse * other  # so does torch, and rounds twice
+        return product
 
     def __neg__(self) -> Element:
         return self.trace.element("neg", self)
