@@ -63,9 +63,10 @@ class Base(torch.optim.Optimizer):
         that this is refused.
     ``capturable``
         No number is fetched from the device: ``step`` and what hangs on it are tensors there, and
-        ``lr`` may be one, so that a CUDA graph can hold the step.  Tensor by tensor.  `torch.compile`
-        of a training step does the same, whether asked to or not, so that nothing is compiled anew
-        when the step or ``lr`` changes.
+        ``lr`` may be one, so that a CUDA graph can hold the step; whether a loss is NaN is not asked.
+        Tensor by tensor.  `torch.compile` of a training step does the same, whether asked to or not, so
+        that nothing is compiled anew when the step or a tensor ``lr`` changes, and once when an ``lr``
+        that is a Python number first does.
     ``differentiable``
         Autograd follows the step, into the gradients, the state and those hyper-parameters that are
         tensors.  The parameters must not be leaves.  Tensor by tensor, by the function of the paper.
@@ -306,7 +307,6 @@ class Base(torch.optim.Optimizer):
             names = [*self._buffers(h), *self._scalars(h)]
             g, t = gradient(p), state["step"].item()
             before = Kept({name: plain(state[name]) for name in names})
-            before |= {name: wide(state[name]) for name in self._scalars(h)}
             # A copy, which the graph may keep: the parameter is written over.
             x, new = self._rule(plain(p).clone(), -g if h["maximize"] else g, t, before, h)
             for name in names:

@@ -70,7 +70,7 @@ def stepped(
         if not found:
             left += owners
             continue
-        made = Plan(owners, tensors, dtype, names, len(scalars))
+        made = Plan(tensors, dtype, names, len(scalars))
         if not found.step(made.sizes, *made.addresses(tensors[1]), known, t, now):
             left += owners  # a scalar is NaN
             continue
@@ -84,8 +84,9 @@ def stepped(
 class Plan:
     """Tensors that were found fit for a kernel: what they look like, and where their memory is.
 
+    It does not hold the parameters themselves, which may know their optimizer: both would live for ever.
+
     Args:
-        owners: the parameters.
         tensors: the columns: parameters, gradients, counts, scalars, buffers.
         dtype: the type of the parameters.
         names: the entries of the state, in the order of the columns.
@@ -94,15 +95,13 @@ class Plan:
 
     def __init__(
         self,
-        owners: list[Any],
         tensors: Columns,
         dtype: torch.dtype,
         names: tuple[str, ...],
         scalars: int,
     ) -> None:
         params, grads, *kept = tensors
-        # By their ids: a hook of a parameter may lead to its optimizer, which would live for ever.
-        self.owners, self.dtype, self.names = list(map(id, owners)), dtype, names
+        self.dtype, self.names = dtype, names
         self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
         self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
         self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
@@ -138,7 +137,7 @@ class Plan:
         Returns:
             Whether it was taken: not where something is no longer what it was.
         """
-        if list(map(id, params)) != self.owners:
+        if len(params) != len(self.sizes):
             return False
         state = optimizer.state
         if not self.alike.check(*params, *grads):  # class, type, device, sizes, strides, no sign to come

@@ -86,8 +86,8 @@ ADAM_L2, UNCOUPLED = "Adam(weight_decay=0.1)", "AdamW(decay='uncoupled')"
 AFTER, BEFORE = "AMSGrad(correction='after_max')", "AMSGrad(correction='before_max')"
 
 ENDS = 'correction == "after_max":\n            torch'
-EPS = '    torch._foreach_add_(denominator, h["eps"])\n'
-ROOT = "    denominator = torch._foreach_sqrt(v)\n"
+ADD = '        torch._foreach_add_(denominator, h["eps"])\n'
+EPS = f"    if not raw:\n{ADD}"
 CORRECT = "    torch._foreach_div_(denominator, [c**0.5 for c in correction2])\n"
 DECAY = "        torch._foreach_mul_(params, 1 - decay)\n"
 STEP = "        adam_(params, grads, state, t, h)\n"
@@ -97,18 +97,18 @@ MUTANTS = (
     # -- gradient descent ----------------------------------------------------------------------
     Mutant("climbs", "SGD", "alpha=-lr * undamped", "alpha=lr * undamped"),
     Mutant("a billionth more rate", "SGD", "-lr * undamped", "-lr * undamped * 1.000000001"),
-    Mutant("no penalty", SGD_L2, 'l2(grads, params, h["weight_decay"])', "grads",
+    Mutant("no penalty", SGD_L2, "decay_(params, grads, h)", "grads",
            ("sgd-l2-equals-decay",)),
     Mutant("penalty subtracted", reference(SGD_L2), "g + weight_decay", "g - weight_decay",
-           ("sgd-l2-equals-decay",)),
-    Mutant("no penalty", MOMENTUM_L2, 'l2(grads, params, h["weight_decay"])', "grads",
+           ("sgd-l2-equals-decay",), file="decay"),
+    Mutant("no penalty", MOMENTUM_L2, "decay_(params, grads, h)", "grads",
            ("momentum-l2-equals-decay", "momentum-l2-first-difference")),
-    Mutant("dampening added", DAMPED, '1 - h["dampening"]', '1 + h["dampening"]'),
+    Mutant("dampening added", DAMPED, 'else h["dampening"]', 'else -h["dampening"]'),
     Mutant("no dampening", DAMPED, "_(b, grads, alpha=undamped)", "_(b, grads)"),
     Mutant("buffer forgets", MOMENTUM, "mul_(b, momentum)", "mul_(b, 0.0)", ("ema-unrolled",)),
     Mutant("gradient shrunk with the buffer", MOMENTUM,
            "(b, grads, alpha=undamped)", "(b, grads, alpha=undamped * momentum)"),
-    Mutant("buffer averages", reference(MOMENTUM), "(1 - dampening) * g", "(1 - mu) * g",
+    Mutant("buffer averages", reference(MOMENTUM), "else 1 - dampening", "else 1 - mu",
            ("bias-correction-unbiased",)),
     Mutant("step along the old buffer", reference(MOMENTUM),
            "if nesterov else b)", 'if nesterov else state["momentum_buffer"])'),
@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant("momentum on the gradient", reference(NESTEROV), "(g + mu * b if", "(mu * g + b if"),
     # -- Adagrad -------------------------------------------------------------------------------
     Mutant("ε inside the root", ADAGRAD,
-           f'        denominator = torch._foreach_sqrt(state["sum"])\n    {EPS}',
+           f'        denominator = torch._foreach_sqrt(state["sum"])\n{ADD}',
            '        denominator = torch._foreach_sqrt(torch._foreach_add(state["sum"], h["eps"]))\n'),
     Mutant("rate decays a step early", ADAGRAD, "(step - 1) *", "step *"),
     Mutant("half the squares", ADAGRAD, '["sum"], grads, grads)', '["sum"], grads, grads, 0.5)'),
@@ -130,16 +130,16 @@ MUTANTS = (
            ("raw-v1-factor", "v-is-second-moment")),
     Mutant("no weight on the square", "RMSprop", "(v, grads, grads, 1 - rho)", "(v, grads, grads)",
            ("raw-v1-factor", "bias-correction-unbiased")),
-    Mutant("ε inside the root", "RMSprop", f"        {ROOT}    {EPS}",
-           '            denominator = torch._foreach_sqrt(torch._foreach_add(v, h["eps"]))\n',
+    Mutant("ε inside the root", "RMSprop", 'if h["eps_inside"]', 'if not h["eps_inside"]',
            ("scale-invariance-eps",)),
-    Mutant("no ε", "RMSprop", f"    {EPS}", "", ("scale-invariance", "scale-invariance-eps")),
+    Mutant("no ε", "RMSprop", 'torch._foreach_add(denominator, h["eps"])', "denominator",
+           ("scale-invariance", "scale-invariance-eps")),
     Mutant("squared mean added", CENTERED, "(v, g_avg, g_avg, -1)", "(v, g_avg, g_avg, 1)"),
     Mutant("ρ for 1 − ρ in the mean", CENTERED, "(g_avg, grads, 1 - rho)", "(g_avg, grads, rho)"),
     Mutant("rate inside the buffer too", CENTERED,
            "(b, grads, denominator)", "(b, grads, denominator, lr)"),
     Mutant("ρ for μ", CENTERED, 'mul_(b, h["momentum"])', "mul_(b, rho)"),
-    Mutant("ε inside the root", reference("RMSprop"), "(v.sqrt() + eps)", "(v + eps).sqrt()",
+    Mutant("ε inside the root", reference("RMSprop"), "if eps_inside else", "if not eps_inside else",
            ("scale-invariance-eps",)),
     Mutant("mean not squared", reference(CENTERED), '["grad_avg"] ** 2', '["grad_avg"]',
            ("scale-invariance-eps",)),
@@ -164,15 +164,16 @@ MUTANTS = (
            ("first-step-exact",)),
     Mutant("correction not rooted", "Adam", "c**0.5 for", "c for",
            ("first-step-exact", "kb-step-bound")),
-    Mutant("ε before the correction (ε̂)", "Adam", CORRECT + EPS, EPS + CORRECT,
+    Mutant("ε before the correction (ε̂)", "Adam", '== "raw"\n    if raw', '!= "raw"\n    if raw',
            ("eps-hat", "eps-hat-conversion")),
-    Mutant("ε inside the root", "Adam", CORRECT + EPS, f"""\
+    Mutant("ε inside the root", "Adam", CORRECT + EPS, """\
     torch._foreach_pow_(denominator, 2)
     torch._foreach_div_(denominator, correction2)
-{EPS}    torch._foreach_sqrt_(denominator)
+    torch._foreach_add_(denominator, h["eps"])
+    torch._foreach_sqrt_(denominator)
 """, ("first-step-exact", "scale-invariance-eps")),
     Mutant("no ε", "Adam", EPS, "", ("first-step-sign", "scale-invariance")),
-    Mutant("g for m", "Adam", "_(params, m, denominator", "_(params, grads, denominator",
+    Mutant("g for m", "Adam", "_(params, m, denominator, [", "_(params, grads, denominator, [",
            ("step-at-most-lr", "kb-step-bound")),
     Mutant("climbs", "Adam", "[-lr / c for", "[lr / c for", ("first-step-exact",)),
     Mutant("a billionth more rate", "Adam", "[-lr / c", "[-1.000000001 * lr / c",
@@ -250,15 +251,16 @@ MUTANTS = (
     # -- what they share -----------------------------------------------------------------------
     Mutant("counts by two", "Adam", "_foreach_add_(steps, 1)", "_foreach_add_(steps, 2)",
            ("first-step-exact",), file="base"),
-    Mutant("climbs", "SGD", 'if h["maximize"] else', 'if not h["maximize"] else', file="base"),
+    Mutant("climbs", "SGD", 'neg(grads) if h["maximize"]', 'neg(grads) if not h["maximize"]',
+           file="base"),
     Mutant("penalty subtracted", ADAM_L2, "alpha=weight_decay)", "alpha=-weight_decay)",
-           ("adam-l2-first-step", "l2-fixed-points"), file="base"),
+           ("adam-l2-first-step", "l2-fixed-points"), file="decay"),
     Mutant("a step ahead", "AdamW", "[step.item() for", "[step.item() + 1 for",
            ("adamw-box", "adamw-fixed-point"), file="base"),
-    Mutant("state not kept", reference("Adam"), "state.update(new)", "",
-           ("ema-unrolled", "bias-correction-unbiased"), file="reference"),
+    Mutant("state not kept", reference("Adam"), "rows.put(buffer, new[name])", "pass",
+           ("ema-unrolled", "bias-correction-unbiased"), file="base"),
     Mutant("counts by two", reference("Adam"), '["step"] += 1', '["step"] += 2',
-           ("first-step-exact",), file="reference"),
-    Mutant("climbs", reference("RMSprop"), 'if h["maximize"]', 'if not h["maximize"]',
-           file="reference"),
+           ("first-step-exact",), file="base"),
+    Mutant("climbs", reference("RMSprop"), 'rows.gradient if h["maximize"]',
+           'rows.gradient if not h["maximize"]', file="base"),
 )  # fmt: skip

@@ -4,8 +4,11 @@ import copy
 import importlib
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +42,7 @@ from .family import (
 HAS_COMPILER = any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
 FORMS = ["shipped", "reference", pytest.param("compiled", marks=needs_compiler)]
+each_form_but_reference = pytest.mark.parametrize("form", FORMS[::2])
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -429,6 +433,36 @@ def test_capturable_reckons_in_float64(dtype: torch.dtype) -> None:
     assert_identical(outcome[0], [p.detach() for p in weights(dtype)])
 
 
+class Counted(ours.Base):
+    """A rule with a number of its own, which is near 1, as that of NAdam is with a large β1."""
+
+    def __init__(self, params: Any, beta: float = 0.999, **how: Any) -> None:
+        super().__init__(params, {"lr": 1.0, "beta": beta}, how)
+
+    def _buffers(self, h: Any) -> Any:
+        return {}
+
+    def _scalars(self, h: Any) -> Any:
+        return {"product": 1.0}
+
+    def _rule(self, x: Any, g: Any, t: Any, state: Any, h: Any) -> Any:
+        product = state["product"] * h["beta"]
+        return x - h["lr"] * (1 - product) * g, {"product": product}
+
+
+class CountedReference(ours.Reference, Counted):
+    pass
+
+
+def test_scalars_are_reckoned_with_in_float64() -> None:
+    outcome = []
+    for capturable in (False, True):
+        optimizer = CountedReference(weights(torch.float64), capturable=capturable)
+        outcome.append(train(optimizer, 1))
+        assert optimizer.state[parameters(optimizer)[0]]["product"].dtype is torch.float32
+    close(*outcome)
+
+
 # -- torch.compile ---------------------------------------------------------------------------------
 
 
@@ -599,6 +633,62 @@ def test_differentiable_refuses_shards(mesh: Any) -> None:
     with pytest.raises(TypeError, match="on one device"):
         optimizer.step()
     assert not optimizer.state
+
+
+TWO_PROCESSES = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from adamproof import optimizers as ours
+
+rank, meeting, compiled = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "True"
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method="file://" + meeting, rank=rank, world_size=2)
+mesh = init_device_mesh("cpu", (2,))
+for make in (ours.Adam, ours.NAdam, ours.RAdam):
+    outcome = []
+    for sharded in (False, True):
+        torch.manual_seed(0)
+        # five rows for two processes; one row, of which the second has nothing
+        model = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+        if sharded:
+            fully_shard(model, mesh=mesh)
+        optimizer = make(model.parameters(), lr=0.05, compiled=compiled)
+        for step in range(8):
+            optimizer.zero_grad()
+            x = torch.cos(torch.arange(15.0) + step).reshape(5, 3)
+            model(x).square().mean().backward()
+            optimizer.step()
+        outcome.append([p.full_tensor() if sharded else p.detach() for p in model.parameters()])
+    for a, b in zip(*outcome, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+# a gradient that is laid out in another way
+whole = torch.linspace(-1, 1, 10).reshape(5, 2)
+for theirs in (Replicate(), Shard(0), Shard(1)):
+    for place in (Replicate(), Shard(0), Shard(1)):
+        p = torch.nn.Parameter(distribute_tensor(whole.clone(), mesh, [place]))
+        p.grad = distribute_tensor(whole.clone(), mesh, [theirs])
+        ours.SGD([p], lr=0.5, compiled=compiled).step()
+        assert torch.equal(p.full_tensor().detach(), whole / 2)
+print("done")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@each_form_but_reference
+def test_two_processes_share_the_parameters(form: str, tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "meeting"), str(form == "compiled")]
+    both = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", TWO_PROCESSES, str(rank), *arguments],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]  # fmt: skip
+    told = [process.communicate(timeout=120) for process in both]
+    assert [t[0] for t in told] == ["done\n"] * 2, told
 
 
 # -- mixed precision -------------------------------------------------------------------------------
