@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 
 import adamproof.optimizers
+from adamproof.optimizers import Base
 from adamproof.proofs_check import ledger
+from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.judge import Judge
-from adamproof.proofs_check.subjects import Subject
+from adamproof.proofs_check.lift import lift
+from adamproof.proofs_check.subjects import Subject, builtin
+from adamproof.proofs_check.symbolic import LiftError
 from adamproof.theory.catalogue import claims
 from adamproof.theory.records import Finding, Verdict
 
 from .mutants import MUTANTS, Mutant, load
 
 FAITHFUL = "code-is-paper"
+#: It multiplies all of a group's gradients, and decides by the result: no rule of one coordinate.
+NO_SUBJECT = {"SWATS", "SWATSReference"}
 #: Of each class the subject with the most mutants.
 CHANGED = {of.partition("(")[0]: of for of, _ in reversed(Counter(m.of for m in MUTANTS).most_common())}
 
@@ -50,11 +56,21 @@ def recorded(claim: str, mutant: Mutant) -> str:
 
 
 def test_the_mutants_cover_every_rule_in_both_forms() -> None:
-    forms = {name for name in adamproof.optimizers.__all__ if name[0].isupper()} - {"Base", "Reference"}
-    assert CHANGED.keys() == forms
-    assert len(MUTANTS) >= 40
+    named = {name: getattr(adamproof.optimizers, name) for name in adamproof.optimizers.__all__}
+    rules = {name for name, cls in named.items() if isinstance(cls, type) and issubclass(cls, Base)}
+    assert CHANGED.keys() == rules - {"Base", "Reference"} - NO_SUBJECT
+    assert len(MUTANTS) >= 200
+    assert min(Counter(mutant.of.partition("(")[0] for mutant in MUTANTS).values()) >= 3
     assert len({str(mutant) for mutant in MUTANTS}) >= len(MUTANTS) - 1  # one in base, one in sgd
-    assert sum(bool(mutant.also) for mutant in MUTANTS) >= 10
+    assert sum(bool(mutant.also) for mutant in MUTANTS) >= 120
+
+
+@pytest.mark.parametrize("name", sorted(NO_SUBJECT))
+def test_what_has_no_mutants_cannot_be_lifted(name: str) -> None:
+    cls = getattr(adamproof.optimizers, name)
+    assert not any(subject.recipe and subject.recipe.cls is cls for subject in builtin().values())
+    with pytest.raises(LiftError, match="outside of the state that the lifter follows"):
+        lift(Recipe(cls))
 
 
 @pytest.mark.parametrize("old", ["no such line", "torch"])
