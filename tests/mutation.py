@@ -31,6 +31,7 @@ from adamproof.theory.symbols import beta1, beta2, eps, t
 
 sys.path.insert(0, str(Path(__file__).parent))  # as a script this file has no package
 from mutants import FOLDER, NAME, load
+from nameless import NAMELESS, equal
 
 SUBJECTS = builtin()
 
@@ -60,9 +61,11 @@ class Mutant:
 # -- optimizers ------------------------------------------------------------------------------------
 
 #: Functions that compute a step; the others check arguments and keep house.
-_STEPS = ("adabelief", "adabound", "adadelta", "adagrad", "adam", "adam_", "adamax", "adamw", "amsbound",
-          "amsgrad", "bounds", "decay_", "decayed", "l2", "lengths", "lion", "momenta", "nadam", "radam",
-          "rate_of_adam", "rectifier", "rmsprop", "sgd", "sign_sgd", "_named", "_rule", "_update")  # fmt: skip
+_STEPS = (
+    "adabelief adabound adadelta adagrad adam adam_ adamax adamw amsbound amsgrad bounds decay_ decayed "
+    "l2 lengths lion momenta nadam radam rate_of_adam rectifier rmsprop sgd sign_sgd "
+    "_named _rule _update"
+).split()
 #: Files whose rules are of no subject: they couple coordinates, which no lift can follow.
 _NO_SUBJECT = ("swats",)
 #: Files that every rule uses.
@@ -151,28 +154,50 @@ class _Code:
     changed: str
 
     def __call__(self) -> bool:
-        """Whether every subject of the file is still the paper's rule."""
+        """Whether every subject of the file, and what has no name there, still is the paper's rule."""
         judge, claim = Judge(), claims()[SAME_RULE]
         for subject in SUBJECTS.values():
-            if subject.kind != "ours" or subject.compiled or not self._concerns(subject.id):
-                continue
-            with tempfile.TemporaryDirectory(prefix="m") as folder:
-                sys.path.insert(0, folder)
-                try:
-                    changed = load(subject, Path(folder), self.file, self.text, self.changed)
-                    if judge.finding(claim, changed).verdict is not Verdict.PROVED:
+            if subject.kind == "ours" and not subject.compiled and self._concerns(subject):
+                with self._loaded(subject) as changed:
+                    if changed is None or judge.finding(claim, changed).verdict is not Verdict.PROVED:
                         return False
-                except Exception:
-                    return False  # it does not even run
-                finally:
-                    sys.path.remove(folder)
-                    for name in [n for n in sys.modules if n.startswith("mutated_")]:
-                        del sys.modules[name]
+        for name, options, rule in NAMELESS:
+            for form in (name, f"{name}Reference"):
+                recipe = Recipe(getattr(adamproof.optimizers, form), options)
+                with self._loaded(Subject(f"{NAME}:{form}", "ours", recipe)) as changed:
+                    if changed is None or not _lifts_to(changed, rule()):
+                        return False
         return True
 
-    def _concerns(self, id: str) -> bool:
-        name = id.removeprefix(f"{NAME}:").partition("(")[0]
+    @contextmanager
+    def _loaded(self, subject: Subject) -> Iterator[Subject | None]:
+        """The subject with the change; None if it does not even run."""
+        if not self._concerns(subject):
+            yield subject
+            return
+        with tempfile.TemporaryDirectory(prefix="m") as folder:
+            sys.path.insert(0, folder)
+            try:
+                changed = load(subject, Path(folder), self.file, self.text, self.changed)
+            except Exception:
+                changed = None
+            try:
+                yield changed
+            finally:
+                sys.path.remove(folder)
+                for name in [n for n in sys.modules if n.startswith("mutated_")]:
+                    del sys.modules[name]
+
+    def _concerns(self, subject: Subject) -> bool:
+        name = subject.id.removeprefix(f"{NAME}:").partition("(")[0]
         return name in self.classes or self.file in _SHARED
+
+
+def _lifts_to(subject: Subject, rule: Rule) -> bool:
+    try:
+        return equal(subject.rule, rule)
+    except Exception:
+        return False
 
 
 # -- rules -----------------------------------------------------------------------------------------
