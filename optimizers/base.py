@@ -368,7 +368,7 @@ class Base(torch.optim.Optimizer):
             buffers, scalars = self._buffers(h), self._scalars(h)
             checkpoint.check(type(self).__name__, index, p, state, buffers, scalars)
             for name in scalars.keys() & state.keys():  # torch casts them as the buffers
-                state[name] = before[name].clone().to(where, torch.float32)
+                state[name] = before[name].clone().to(where, _number_type(name))
 
     def _state(self, p: Tensor, h: Hyper) -> State:
         """The state of `p`, with what is missing filled in.
@@ -379,7 +379,7 @@ class Base(torch.optim.Optimizer):
         state: State = self.state[p]
         for name, value in {"step": 0.0, **self._scalars(h)}.items():
             if name not in state:
-                state[name] = torch.full((), value, dtype=torch.float32, device=_where(p, h))
+                state[name] = torch.full((), value, dtype=_number_type(name), device=_where(p, h))
             elif h["capturable"] and state[name].device != p.device:  # switched on since
                 state[name] = state[name].to(p.device)
         for name, value in self._buffers(h).items():
@@ -388,6 +388,12 @@ class Base(torch.optim.Optimizer):
                 if value != 0 and p.is_complex():
                     plain(state[name]).fill_(value)
         return state
+
+
+def _number_type(name: str) -> torch.dtype:
+    """As in torch: its NAdam keeps its product in float64 where that is the default."""
+    wide = name != "step" and torch.get_default_dtype() == torch.float64
+    return torch.float64 if wide else torch.float32
 
 
 def chosen(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:

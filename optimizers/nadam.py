@@ -102,7 +102,7 @@ class NAdam(Base):
     ======================  ==========================================================
     α, (β1, β2), ε, ψ, λ    ``lr``, ``betas``, ``eps``, ``momentum_decay``, ``weight_decay``
     m, v                    ``exp_avg``, ``exp_avg_sq``
-    M                       ``mu_product``, a float32; not kept if ``form`` is ``"constant"``
+    M                       ``mu_product``, a number; not kept if ``form`` is ``"constant"``
     ======================  ==========================================================
 
     Source: Dozat 2016, "Incorporating Nesterov Momentum into Adam" (ICLR workshop), Algorithm 2.

@@ -216,6 +216,7 @@ class Tally:
 
     runs: int = 0
     reads: bool = False
+    beside: bool = False
     widths: list[Array] = field(default_factory=list)
     ratios: list[Array] = field(default_factory=list)
 
@@ -283,6 +284,8 @@ def trial(subject: Subject, device: str) -> Answer:
     shown = [t if isinstance(t, str) else t.shown(n) for n, t in tallies.items()]
     if any(t.reads for t in tried):
         shown.append("a number that was rounded is read back, and taken as it is")
+    if any(t.beside for t in tried):
+        shown.append("after that the exact update is outside of some bands")
     runs = sum(t.runs for t in tried)
     return Answer(Verdict.MEASURED, Level.SAMPLED, "envelope",
                   f"{runs} runs of {STEPS} steps stay inside; {'; '.join(shown)}")  # fmt: skip
@@ -299,6 +302,9 @@ def _tried(subject: Subject, work: Work, tally: Tally, device: str) -> Answer | 
     tally.count(envelope, numbers, work)
     rule = paper_of(subject.against) if subject.against else subject.rule
     found = exact_outside(envelope, rule, work, _bounded(envelope), 1)
+    if found and envelope.reads_rounded:  # the claim does not say so of a number that is read back
+        tally.beside = True
+        return None
     return refuted(work, found, "the exact update", device) if found else None
 
 

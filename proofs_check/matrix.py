@@ -22,19 +22,19 @@ COLUMNS = {
     "adagrad": ("AdaG", "AdG"),
     "rmsprop": ("RMSp", "RMS"),
     "adam": ("Adam", "Adm"),
-    "adamw": ("AdamW", "AdW"),
+    "adamw": ("AdmW", "AdW"),
     "amsgrad": ("AMSG", "AMS"),
-    "nadam": ("NAdam", "NAd"),
-    "radam": ("RAdam", "RAd"),
-    "adamax": ("AdaMx", "AMx"),
-    "adadelta": ("AdaDl", "ADl"),
-    "adabelief": ("AdaBf", "ABf"),
-    "adabound": ("AdaBd", "ABd"),
+    "nadam": ("NAdm", "NAd"),
+    "radam": ("RAdm", "RAd"),
+    "adamax": ("AMax", "AMx"),
+    "adadelta": ("ADel", "ADl"),
+    "adabelief": ("ABel", "ABf"),
+    "adabound": ("ABnd", "ABd"),
 }
 #: Narrower terminals get the short headings.
 WIDE = 100
 #: What the names of the claims get at least; a matrix that leaves them less is printed in parts.
-LEAST = 20
+LEAST = 16
 #: Relatives that share a column.
 _UNDER = {"amsbound": "adabound", "nesterov": "nadam", "lion": "sign"}
 MARKS = {

@@ -30,7 +30,8 @@ NAMELESS: tuple[tuple[str, dict[str, Any], Callable[[], Rule]], ...] = (
     ("RMSprop", INSIDE | CENTERED | HEAVY,
      lambda: rules.rmsprop(centered=True, momentum=True, inside=True)),
     ("Adam", {"bias_correction": False, "eps_beside": "raw"}, lambda: rules.adam(corrected=False)),
-    ("RAdam", {"threshold": 4, "before": "nothing"}, lambda: rules_relatives.radam(threshold=4, before="nothing")),
+    ("RAdam", {"threshold": 4, "before": "nothing"},
+     lambda: rules_relatives.radam(threshold=4, before="nothing")),
     ("AMSBound", {"schedule": "sqrt"}, lambda: rules_relatives.adabound(maximum=True, schedule="sqrt")),
 )  # fmt: skip
 

@@ -243,7 +243,7 @@ EXPRESSIONS = [
     (sp.Integral(C**2, (C, -sp.oo, sp.oo)), "∫_{−∞}^{∞} C² dC"),
     (sp.And(t > 3, sp.Or(C < 1, C > 2)), "(C < 1 or C > 2) and t > 3"),
     (sp.Function("f")(t + 1) * sp.pi, "π·f(t + 1)"),
-    (sym.symbol("gamma_") + sym.symbol("eta_2") + sym.symbol("max_lr"), "max_lr + γ + η₂"),
+    (sym.symbol("gamma_") + sym.symbol("eta_2") + sym.symbol("max_lr"), "max_lr + η₂ + γ"),
 ]  # fmt: skip
 
 

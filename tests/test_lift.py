@@ -83,7 +83,8 @@ def test_single_and_foreach_shipped_and_reference_are_one_rule(name: str) -> Non
 
 
 POINT = {"alpha": "1/3", "beta1": "3/5", "beta2": "7/9", "eps": "1/8", "lambda_": "2/7", "mu": "2/3",
-         "tau": "1/5", "rho": "5/8", "eta": "3/4", "psi": "2"}  # fmt: skip
+         "tau": "1/5", "rho": "5/8", "eta": "3/4", "psi": "2", "alpha_final": "3/7",
+         "gamma_": "4/3"}  # fmt: skip
 GIVEN = [Fraction(7, 5), Fraction(-2, 3), Fraction(5, 4)]
 
 
@@ -112,7 +113,7 @@ def test_unrolled_and_composed_are_one_expression() -> None:
 
 
 RANGES = {"alpha": (1e-4, 2.0), "eps": (1e-8, 1.0), "lambda_": (1e-4, 0.5), "eta": (1e-3, 2.0),
-          "psi": (1e-3, 1.0)}  # fmt: skip
+          "psi": (1e-3, 1.0), "alpha_final": (1e-3, 1.0), "gamma_": (1e-3, 2.0)}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECIPES)

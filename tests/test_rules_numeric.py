@@ -70,6 +70,8 @@ KINDS: dict[str, st.SearchStrategy[Fraction]] = {
     "lambda_": ratios(1, 32, 64),
     "eta": ratios(0, 32, 32),
     "psi": ratios(1, 16, 256),
+    "alpha_final": ratios(1, 64, 32),
+    "gamma_": ratios(1, 64, 32),
     **dict.fromkeys("xy", ratios(-64, 64, 8).filter(bool)),
     **dict.fromkeys(("beta1", "beta2", "mu", "tau", "rho"), UNIT),
 }

@@ -217,12 +217,15 @@ def train(name: str, device: str, steps: int, decay: float = 0.0, **values: floa
 
 
 SIGN = [n for n, s in CODE.items() if case("adaptive-sign-solution", s.against) is not None]
+#: Those whose ε leads them off the ray.
+DIVIDE = [n for n in SIGN if "eps" in paper_of(CODE[n].against).hyper]
 ROWS = [n for n, s in CODE.items() if (c := case("adaptive-nullspace", s.against)) and c.steps]
 
 
 def test_both_kinds_of_rule_are_there() -> None:
     assert {f"torch.optim:{n}" for n in ("Adam", "RMSprop", "NAdam", "Adamax")} <= {*SIGN}
     assert len(ROWS) >= 8
+    assert len(DIVIDE) >= 8
     assert not {*SIGN} & {*ROWS}
     # no decay, no second regime, no ε that is needed to move
     assert not {n for n in SIGN if any(k in n for k in ("AdamW", "RAdam", "Adadelta", "weight_decay"))}
@@ -237,8 +240,9 @@ def test_an_adaptive_optimizer_stays_on_the_ray_of_signs(name: str, device: str)
         assert w * signs == pytest.approx([w[0]] * len(w), rel=1e-9)
         assert w[0] != 0
         assert fresh(w, -1) * w[0] > 0  # a new datum of label −1 is on the side of label 1
-    apart = train(name, device, 3, eps=0.5)[-1] * signs
-    assert max(apart) - min(apart) > 1e-4
+    if name in DIVIDE:
+        apart = train(name, device, 3, eps=0.5)[-1] * signs
+        assert max(apart) - min(apart) > 1e-4
 
 
 @pytest.mark.parametrize("device", DEVICES)
