@@ -15,13 +15,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import sympy as sp
 
+from adamproof import optimizers
 from adamproof.proofs_check import engines, points
+from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.judge import SAME_RULE, Judge
-from adamproof.proofs_check.subjects import builtin
+from adamproof.proofs_check.subjects import Subject, builtin
 from adamproof.theory.catalogue import claims
 from adamproof.theory.faithful import paper_of
 from adamproof.theory.records import Ground, Holds, Identity, Verdict
@@ -155,34 +158,15 @@ class _Code:
 
     def __call__(self) -> bool:
         """Whether every subject of the file, and what has no name there, still is the paper's rule."""
-        judge, claim = Judge(), claims()[SAME_RULE]
-        for subject in SUBJECTS.values():
-            if subject.kind == "ours" and not subject.compiled and self._concerns(subject):
-                with self._loaded(subject) as changed:
-                    if changed is None or judge.finding(claim, changed).verdict is not Verdict.PROVED:
-                        return False
-        for name, options, rule in NAMELESS:
-            for form in (name, f"{name}Reference"):
-                recipe = Recipe(getattr(adamproof.optimizers, form), options)
-                with self._loaded(Subject(f"{NAME}:{form}", "ours", recipe)) as changed:
-                    if changed is None or not _lifts_to(changed, rule()):
-                        return False
-        return True
+        return all(self._still(subject, same) for subject, same in _judged() if self._concerns(subject))
 
-    @contextmanager
-    def _loaded(self, subject: Subject) -> Iterator[Subject | None]:
-        """The subject with the change; None if it does not even run."""
-        if not self._concerns(subject):
-            yield subject
-            return
+    def _still(self, subject: Subject, same: Callable[[Subject], bool]) -> bool:
         with tempfile.TemporaryDirectory(prefix="m") as folder:
             sys.path.insert(0, folder)
             try:
-                changed = load(subject, Path(folder), self.file, self.text, self.changed)
+                return same(load(subject, Path(folder), self.file, self.text, self.changed))
             except Exception:
-                changed = None
-            try:
-                yield changed
+                return False  # it does not even run
             finally:
                 sys.path.remove(folder)
                 for name in [n for n in sys.modules if n.startswith("mutated_")]:
@@ -193,11 +177,20 @@ class _Code:
         return name in self.classes or self.file in _SHARED
 
 
-def _lifts_to(subject: Subject, rule: Rule) -> bool:
-    try:
-        return equal(subject.rule, rule)
-    except Exception:
-        return False
+def _judged() -> Iterator[tuple[Subject, Callable[[Subject], bool]]]:
+    """Yield our code, but for the compiled forms, which no lift sees into; and how it is judged."""
+    judge, claim = Judge(), claims()[SAME_RULE]
+    for subject in SUBJECTS.values():
+        if subject.kind == "ours" and not subject.compiled:
+            yield subject, lambda changed: judge.finding(claim, changed).verdict is Verdict.PROVED
+    for name, options, rule in NAMELESS:
+        for form in (name, f"{name}Reference"):
+            recipe = Recipe(getattr(optimizers, form), options)
+            yield Subject(f"{NAME}:{form}", "ours", recipe), partial(_runs, rule())
+
+
+def _runs(rule: Rule, changed: Subject) -> bool:
+    return equal(changed.rule, rule)
 
 
 # -- rules -----------------------------------------------------------------------------------------
