@@ -369,6 +369,7 @@ def test_the_code_follows_the_rule_of_the_paper(
 ) -> None:
     """In the parameter and in the state, at every step, to the rounding of float64."""
     rule = paper_of(SUBJECTS[name].against)
+    assume("'sqrt'" not in name or g[0] != 0)  # the paper's AdaBound has no ε: it divides by |g| then
     point = data.draw(hyper_parameters(rule))
     real = replay(SUBJECTS[name], device)(point, g, x)
     told = rule.run_in(BALLS, point, g, x)
