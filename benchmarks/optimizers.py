@@ -159,7 +159,7 @@ def parameters(shapes: Sequence[Shape]) -> list[torch.nn.Parameter]:
 _COPY = """\
 #include <stdint.h>
 int64_t step(int64_t tensors, const int64_t *sizes, float *const *const *memory,
-             float *const *const *scalars, const float *was, const double *given, int64_t threads) {{
+             void *const *const *scalars, const double *was, const double *given, int64_t threads) {{
     #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t me = 0; me < threads; me++)
         for (int64_t k = 0; k < tensors; k++) {{

@@ -66,7 +66,10 @@ def stepped(
             left += owners
             continue
         t, now = numbers[0] + 1, dict(zip(scalars, numbers[1:], strict=True))
-        found = kernel.find(type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now)
+        number = _number(tensors[2:], len(scalars))
+        found = kernel.find(
+            type(optimizer), optimizer._rule, buffers, dtype, fixed, known, t, now, number
+        )
         if not found:
             left += owners
             continue
@@ -101,7 +104,7 @@ class Plan:
         scalars: int,
     ) -> None:
         params, grads, *kept = tensors
-        self.dtype, self.names = dtype, names
+        self.dtype, self.names, self.number = dtype, names, _number(kept, scalars)
         self.rows, self.buffers = names[: 1 + scalars], names[1 + scalars :]
         self.of_state = itemgetter(*names) if len(names) > 1 else lambda state: (state[names[0]],)
         self.entries = list(chain.from_iterable(zip(*kept, strict=True)))
@@ -152,8 +155,9 @@ class Plan:
             return False
         t, *now = [entry.item() for entry in entries[: len(self.rows)]]
         scalars = dict(zip(self.rows[1:], now, strict=True))
+        rule, number = optimizer._rule, self.number
         found = kernel.find(
-            type(optimizer), optimizer._rule, self.buffers, self.dtype, fixed, h, t + 1, scalars
+            type(optimizer), rule, self.buffers, self.dtype, fixed, h, t + 1, scalars, number
         )
         if not found or not found.step(self.sizes, *self.addresses(grads), h, t + 1, scalars):
             return False
@@ -171,6 +175,11 @@ def _plans() -> WeakKeyDictionary[Any, dict[int, Plan]]:
 def forget(optimizer: Any) -> None:
     """Forget the plans of an optimizer, which hold the memory of its state."""
     _plans().pop(optimizer, None)
+
+
+def _number(kept: Columns, scalars: int) -> torch.dtype:
+    """Return the type of the scalars, which stand behind the counts and are of one type."""
+    return kept[1][0].dtype if scalars else torch.float32
 
 
 def _pointers(column: list[Any]) -> list[int]:
@@ -195,22 +204,26 @@ def _parts(
 
     The dtype is None for those that no kernel can step.
     """
-    together: dict[tuple[torch.dtype | None, tuple[float, ...]], list[tuple[Any, ...]]] = {}
+    together: dict[tuple[Any, tuple[float, ...]], list[tuple[Any, ...]]] = {}
     for row in zip(*columns, strict=True):
         fits = _fit(row[1:], scalars)
         numbers = tuple(a.item() for a in row[3 : 4 + scalars]) if fits else ()
-        together.setdefault((row[1].dtype if fits else None, numbers), []).append(row)
-    for (dtype, numbers), rows in together.items():
-        yield [list(column) for column in zip(*rows, strict=True)], dtype, numbers
+        types = (row[1].dtype, *map(_dtype, row[4 : 4 + scalars])) if fits else (None,)
+        together.setdefault((types, numbers), []).append(row)
+    for (types, numbers), rows in together.items():
+        yield [list(column) for column in zip(*rows, strict=True)], types[0], numbers
 
 
 def _fit(row: tuple[Any, ...], scalars: int) -> bool:
     p, g, *kept = row
-    numbers, buffers = kept[: 1 + scalars], kept[1 + scalars :]
+    count, numbers, buffers = kept[0], kept[1 : 1 + scalars], kept[1 + scalars :]
+    number = numbers[0].dtype if numbers else torch.float32
     return (
         p.dtype in kernel.TYPES
         and _alike([p, g, *buffers], p.dtype)
-        and _alike(numbers, torch.float32)
-        and all(a.numel() == 1 for a in numbers)
+        and number in (torch.float32, torch.float64)
+        and _alike([count], torch.float32)
+        and _alike(numbers, number)
+        and all(a.numel() == 1 for a in (count, *numbers))
         and all(a.numel() == p.numel() for a in (g, *buffers))
     )

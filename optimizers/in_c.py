@@ -87,15 +87,17 @@ static void narrow(const float *from, uint16_t *to, int64_t n) {
 """
 
 # Each thread walks through its share of all the coordinates, whichever tensors they are in.  `scalars`
-# has a row for the count of steps and for each number that is kept for a tensor; the answer is 1, and
-# nothing was done, where they are not what `was` says.
+# has a row for the count of steps, a float, and one of N for each number that is kept for a tensor; the
+# answer is 1, and nothing was done, where they are not what `was` says.
 _BODY = """
 int64_t step(int64_t tensors, const int64_t *sizes, void *const *const *memory,
-             float *const *const *scalars, const float *was, const double *given, int64_t threads) {{
+             void *const *const *scalars, const double *was, const double *given, int64_t threads) {{
     {numbers}
-    for (int64_t j = 0; j < {rows}; j++)
-        for (int64_t k = 0; k < tensors; k++)
-            if (*scalars[j][k] != was[j]) return 1;
+    for (int64_t k = 0; k < tensors; k++) {{
+        if (*(float *)scalars[0][k] != was[0]) return 1;
+        for (int64_t j = 1; j < {rows}; j++)
+            if (*(N *)scalars[j][k] != was[j]) return 1;
+    }}
     int64_t total = 0;
     for (int64_t k = 0; k < tensors; k++) {{
         total += sizes[k];
@@ -146,7 +148,11 @@ _C = {
 
 
 def source(
-    written: Trace, out: Mapping[str, Element], scalars: Sequence[int], dtype: torch.dtype
+    written: Trace,
+    out: Mapping[str, Element],
+    scalars: Sequence[int],
+    dtype: torch.dtype,
+    number: torch.dtype,
 ) -> str:
     """Return the step in C.
 
@@ -155,6 +161,7 @@ def source(
         out: the new value of each tensor that changes, the parameter's under ``x``.
         scalars: which of the numbers that are given each scalar becomes.
         dtype: the type of all the tensors.
+        number: the type of the scalars.
     """
     kind = TYPES[dtype]
     names = ["x", "g", *(n for n in out if n != "x")]
@@ -192,9 +199,10 @@ def source(
     numbers = [f"const T n{k} = (T)given[{k}];" for k in range(len(written.numbers))]
     head = _HEAD + (_FP16 if kind.block else _BF16 if "bf16" in kind.load else "")
     suffix = "" if kind.computed == "double" else "f"
-    head += f"\ntypedef {kind.computed} T;\n#define SQRT sqrt{suffix}\n#define FABS fabs{suffix}\n"
-    kept = ["*scalars[0][k] += 1;"]
-    kept += [f"*scalars[{j}][k] = (float)given[{n}];" for j, n in enumerate(scalars, start=1)]
+    head += f"\ntypedef {kind.computed} T;\ntypedef {TYPES[number].stored} N;\n"
+    head += f"#define SQRT sqrt{suffix}\n#define FABS fabs{suffix}\n"
+    kept = ["*(float *)scalars[0][k] += 1;"]
+    kept += [f"*(N *)scalars[{j}][k] = (N)given[{n}];" for j, n in enumerate(scalars, start=1)]
     rows = [str(len(kept))]
     return head + _filled(_BODY, numbers=numbers, rows=rows, kept=kept, share=[str(SHARE)], walk=walk)
 

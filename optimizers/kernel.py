@@ -76,7 +76,7 @@ class Kernel:
             Whether it was taken: not where a tensor is at another step, or has other scalars.
         """
         given = array("d", self.numbers(h, t, scalars))
-        was = array("f", (t - 1, *scalars.values()))
+        was = array("d", (t - 1, *scalars.values()))
         columns = array("Q", [a.buffer_info()[0] for a in memory])
         kept = array("Q", [a.buffer_info()[0] for a in rows])
         passed = [a.buffer_info()[0] for a in (sizes, columns, kept, was, given)]
@@ -153,6 +153,7 @@ def find(
     h: Hyper,
     t: float,
     scalars: Mapping[str, float],
+    number: torch.dtype,
 ) -> Kernel | None:
     """Return the kernel of a rule, made where it was not yet; None where that cannot be.
 
@@ -167,16 +168,17 @@ def find(
         h: the hyper-parameters.
         t: the step.
         scalars: the numbers that are kept for each tensor.
+        number: their type.
 
     Raises:
         Untraceable: the rule does what a kernel has no form for.
     """
-    branches = _branches(owner, dtype, names, fixed)
+    branches = _branches(owner, dtype, number, names, fixed)
     for branch in branches:
         if branch is None or branch.guard(h, t, scalars):
             return branch
     try:
-        branches.append(made(rule, names, dtype, h, t, scalars))
+        branches.append(made(rule, names, dtype, h, t, scalars, number))
     except NoCompiler as error:
         branches.insert(0, None)
         if not _warned():
@@ -197,6 +199,7 @@ def made(
     h: Hyper,
     t: float,
     scalars: Mapping[str, float] | None = None,
+    number: torch.dtype = torch.float32,
 ) -> Kernel:
     """Write a rule down at these hyper-parameters and this step, and compile it.
 
@@ -207,6 +210,7 @@ def made(
         h: the hyper-parameters; ``maximize`` turns the gradient round.
         t: the step.
         scalars: the numbers that are kept for each tensor.
+        number: their type, one that C has.
 
     Raises:
         NoCompiler: it cannot be compiled.
@@ -231,7 +235,7 @@ def made(
             if not isinstance(value, wanted):
                 raise _refused(f"it returns {type(value).__name__} for {name}, not a {what}")
     places = [written.index(number) for number in after.values()]
-    text = source(written, out, places, dtype)
+    text = source(written, out, places, dtype, number)
     guards = " and ".join(f"({said}) is {outcome}" for said, outcome in written.guards) or "True"
     given = ", ".join(written.numbers)
     made_of: dict[str, Any] = {"inf": math.inf, "nan": math.nan}
