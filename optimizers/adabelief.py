@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 
@@ -110,6 +110,8 @@ class AdaBelief(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("eps_in_average", (True, False)), ("decay", get_args(Decay)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -131,11 +133,6 @@ class AdaBelief(Base):
             "decay": decay,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("eps_in_average", h["eps_in_average"], (True, False))
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_var": 0.0}

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 Schedule: TypeAlias = Literal["constant", "sqrt"]
@@ -198,6 +198,8 @@ class AdaBound(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("schedule", get_args(Schedule)), ("decay", get_args(Decay)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -230,8 +232,6 @@ class AdaBound(Base):
             raise ValueError(
                 f"gamma must be a number in (0, inf), got {h['gamma']!r}: the upper bound divides by it."
             )
-        check_choice("schedule", h["schedule"], get_args(Schedule))
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}

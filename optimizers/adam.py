@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Tensors, l2
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 EpsBeside: TypeAlias = Literal["corrected", "raw"]
@@ -147,6 +147,8 @@ class Adam(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("bias_correction", (True, False)), ("eps_beside", get_args(EpsBeside)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -168,11 +170,6 @@ class Adam(Base):
             "eps_beside": eps_beside,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("bias_correction", h["bias_correction"], (True, False))
-        check_choice("eps_beside", h["eps_beside"], get_args(EpsBeside))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}

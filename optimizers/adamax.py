@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 
@@ -88,6 +88,8 @@ class Adamax(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("decay", get_args(Decay)),)
+
     def __init__(
         self,
         params: ParamsT,
@@ -107,10 +109,6 @@ class Adamax(Base):
             "decay": decay,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_inf": 0.0}

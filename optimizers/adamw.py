@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 from adamproof.optimizers.adam import adam_
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Tensors
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 Decay: TypeAlias = Literal["coupled", "uncoupled"]
@@ -99,6 +99,8 @@ class AdamW(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("decay", get_args(Decay)),)
+
     def __init__(
         self,
         params: ParamsT,
@@ -118,10 +120,6 @@ class AdamW(Base):
             "decay": decay,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}

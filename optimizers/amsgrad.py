@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 Correction: TypeAlias = Literal["none", "after_max", "before_max"]
@@ -109,6 +109,8 @@ class AMSGrad(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("correction", get_args(Correction)), ("decay", get_args(Decay)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -130,11 +132,6 @@ class AMSGrad(Base):
             "decay": decay,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("correction", h["correction"], get_args(Correction))
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0, "max_exp_avg_sq": 0.0}

@@ -24,7 +24,15 @@ from torch.optim.optimizer import (
 
 from adamproof.optimizers import checkpoint, gather
 from adamproof.optimizers.decay import Tensors
-from adamproof.optimizers.hyper import HOW, How, Hyper, check_numbers, hyper_parameters, wide
+from adamproof.optimizers.hyper import (
+    HOW,
+    How,
+    Hyper,
+    check_choice,
+    check_numbers,
+    hyper_parameters,
+    wide,
+)
 from adamproof.optimizers.views import All, Kept, Rows, gradient, plain
 
 State: TypeAlias = dict[str, Tensor]
@@ -91,6 +99,8 @@ class Base(torch.optim.Optimizer):
 
     #: Whether the rule asks which step it is.
     _counted = True
+    #: Its options that are not numbers, and what they can be.
+    _choices: tuple[tuple[str, tuple[object, ...]], ...] = ()
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""
@@ -140,8 +150,10 @@ class Base(torch.optim.Optimizer):
         return False
 
     def _check(self, h: Hyper) -> None:
-        """Refuses hyper-parameters out of range; a rule with options extends it."""
+        """Refuses hyper-parameters out of range; a rule that knows more of its own extends it."""
         check_numbers(h)
+        for name, choices in self._choices:
+            check_choice(name, h[name], choices)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group, with its own values of any of the arguments.

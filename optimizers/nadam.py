@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 Form: TypeAlias = Literal["frameworks", "dozat", "constant"]
@@ -127,6 +127,8 @@ class NAdam(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("form", get_args(Form)), ("decay", get_args(Decay)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -150,11 +152,6 @@ class NAdam(Base):
             "decay": decay,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("form", h["form"], get_args(Form))
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}

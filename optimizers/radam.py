@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State, chosen
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 Before: TypeAlias = Literal["momentum", "nothing"]
@@ -139,6 +139,8 @@ class RAdam(Base):
         ValueError: An argument is out of its range.
     """
 
+    _choices = (("threshold", THRESHOLDS), ("before", get_args(Before)), ("decay", get_args(Decay)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -162,12 +164,6 @@ class RAdam(Base):
             "decay": decay,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("threshold", h["threshold"], THRESHOLDS)
-        check_choice("before", h["before"], get_args(Before))
-        check_choice("decay", h["decay"], get_args(Decay))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}

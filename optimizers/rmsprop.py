@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Tensors, l2
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 
@@ -108,6 +108,7 @@ class RMSprop(Base):
     """
 
     _counted = False
+    _choices = (("centered", (True, False)), ("eps_inside", (True, False)))
 
     def __init__(
         self,
@@ -132,11 +133,6 @@ class RMSprop(Base):
             "eps_inside": eps_inside,
         }
         super().__init__(params, defaults, how)
-
-    def _check(self, h: Hyper) -> None:
-        super()._check(h)
-        check_choice("centered", h["centered"], (True, False))
-        check_choice("eps_inside", h["eps_inside"], (True, False))
 
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         centered = {"grad_avg": 0.0} if h["centered"] else {}

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice
+from adamproof.optimizers.hyper import How, Hyper
 from adamproof.optimizers.reference import Reference
 
 
@@ -99,6 +99,7 @@ class SGD(Base):
     """
 
     _counted = False
+    _choices = (("decay", get_args(Decay)), ("ema", (True, False)))
 
     def __init__(
         self,
@@ -126,8 +127,6 @@ class SGD(Base):
 
     def _check(self, h: Hyper) -> None:
         super()._check(h)
-        check_choice("decay", h["decay"], get_args(Decay))
-        check_choice("ema", h["ema"], (True, False))
         if h["ema"] and (h["momentum"] == 0 or h["dampening"] != 0):
             raise ValueError(
                 "ema=True needs momentum in (0, 1) and dampening 0, "

@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from adamproof.optimizers.base import Base, State
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
-from adamproof.optimizers.hyper import How, Hyper, check_choice, hyper_parameters
+from adamproof.optimizers.hyper import How, Hyper, hyper_parameters
 from adamproof.optimizers.reference import Reference
 
 
@@ -200,6 +200,8 @@ class SWATS(Base):
         TypeError: (in ``step``) a parameter is a DTensor, or a gradient is sparse.
     """
 
+    _choices = (("positive", (True, False)), ("decay", get_args(Decay)))
+
     def __init__(
         self,
         params: ParamsT,
@@ -229,8 +231,6 @@ class SWATS(Base):
 
     def _check(self, h: Hyper) -> None:
         super()._check(h)
-        check_choice("positive", h["positive"], (True, False))
-        check_choice("decay", h["decay"], get_args(Decay))
         if h["rate"] is not None and not -inf < h["rate"] < inf:
             raise ValueError(f"rate must be None, before the switch, or finite, got {h['rate']!r}.")
         if h["compiled"] or h["capturable"] or h["differentiable"]:
