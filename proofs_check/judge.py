@@ -46,7 +46,7 @@ from .replay import Replay
 from .store import Store
 from .subjects import Subject
 from .symbolic import LiftError
-from .trials import TRIALS
+from .trials import TRIALS, concerns
 
 #: Exact runs tried per claim and rule to refute it: a deterministic budget.
 MAX_RUNS = 240
@@ -170,8 +170,8 @@ class Judge:
         if subject and subject.kind == "paper" and claim.id == SAME_RULE:
             return Finding("", "", Verdict.NOT_APPLICABLE)
         on_rule = self.on_rule(claim, rule)
-        formal = not (on_rule.case and on_rule.case.trial)
-        if not on_rule.applies or (formal and subject and subject.compiled):
+        trial = on_rule.case.trial if on_rule.case else ""
+        if not on_rule.applies or (subject and not concerns(trial, subject)):
             return Finding("", "", Verdict.NOT_APPLICABLE)
         if on_rule.case and on_rule.case.trial:
             return self._tried(on_rule, subject)

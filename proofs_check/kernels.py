@@ -30,8 +30,6 @@ def fused(subject: Subject, device: str) -> Answer:
 
 def compiled(subject: Subject, device: str) -> Answer:
     """Run our compiled form on the same numbers as the reference."""
-    if not subject.compiled:
-        return Answer(Verdict.NOT_APPLICABLE)
     if not kernel.possible():
         reason = "unsupported operation: there is no C compiler that a kernel can be made with"
         return Answer(Verdict.UNDECIDED, None, "envelope", reason)

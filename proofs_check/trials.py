@@ -24,3 +24,14 @@ TRIALS: dict[str, Trial] = {
     "state-bytes": memory.trial,
     "step-counter": counter.trial,
 }
+#: What a compiled form alone is asked; and what it is asked as well.  No tape sees into a kernel, and
+#: along a float64 count it steps without one.
+OF_KERNELS = {"compiled-kernel"}
+OF_KERNELS_TOO = {"none-gradient", "state-bytes"}
+
+
+def concerns(trial: str, subject: Subject) -> bool:
+    """Whether a trial is about a subject; without a trial, a claim is about its formula."""
+    if subject.compiled:
+        return trial in OF_KERNELS | OF_KERNELS_TOO
+    return trial not in OF_KERNELS
