@@ -89,7 +89,7 @@ def check_numbers(h: Hyper) -> None:
         ValueError: One of them is.
     """
     for name, high in _BELOW.items():
-        if name in h and not _between(h[name], high):
+        if name in h and not between(h[name], high):
             raise ValueError(f"{name} must be a number in [0, {high}), got {h[name]!r}.")
     for name in HOW:
         if not isinstance(h.get(name, False), bool):
@@ -111,7 +111,16 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
 
 
-def _between(value: Any, high: float) -> bool:
+def between(value: Any, high: float) -> bool:
+    """Whether something is a number in [0, high).
+
+    Args:
+        value: What was given.
+        high: The end, excluded.
+
+    Returns:
+        Yes or no; NaN is not, nor is what cannot be compared.
+    """
     try:
         return bool(0 <= value < high)  # written so that NaN is out
     except (TypeError, ValueError, RuntimeError):  # no number, or several

@@ -2,11 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from math import inf
 from typing import Any, cast, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
+
+from adamproof.optimizers.hyper import between
 
 
 class SAM(Optimizer):
@@ -83,7 +86,7 @@ class SAM(Optimizer):
         rho: float = 0.05,
         adaptive: bool = False,
     ) -> None:
-        if not _finite_and_not_negative(rho):
+        if not between(rho, inf):
             raise ValueError(f"rho must be a number in [0, inf), got {rho!r}.")
         if not isinstance(adaptive, bool):
             raise TypeError(f"adaptive must be True or False, got {adaptive!r}.")
@@ -224,10 +227,3 @@ def _wide(g: Tensor) -> torch.dtype:
 
 def _real(x: Tensor) -> Tensor:
     return torch.view_as_real(x) if x.is_complex() else x
-
-
-def _finite_and_not_negative(value: Any) -> bool:
-    try:
-        return bool(0 <= value < float("inf"))  # written so that NaN is out
-    except TypeError:
-        return False
