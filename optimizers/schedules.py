@@ -30,6 +30,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from adamproof.optimizers.radam import lengths, rectifier
+
 __all__ = [
     "Schedule",
     "cosine",
@@ -140,13 +142,10 @@ class _RAdamWarmup(Schedule):
     before: float
 
     def at(self, t: float) -> float:
-        power = self.beta2**t
-        last = 2 / (1 - self.beta2) - 1
-        rho = last - 2 * t * power / (1 - power)
+        rho, rho_inf = lengths(self.beta2, t)
         if rho > self.threshold:
-            square = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
-            root: float = square**0.5
-            return root
+            factor: float = rectifier(rho, rho_inf)
+            return factor
         return self.before
 
 
@@ -191,7 +190,9 @@ def radam_warmup(beta2: float, threshold: float = 5, before: float = 0.0) -> Sch
 
 
 @dataclass(frozen=True)
-class _Cosine(Schedule):
+class _Decay(Schedule):
+    """A linear warmup, a fall to the floor, and the floor."""
+
     total: float
     warmup: float
     floor: float
@@ -199,10 +200,18 @@ class _Cosine(Schedule):
     def at(self, t: float) -> float:
         if t <= self.warmup:
             return t / self.warmup
-        if t < self.total:
-            turn = math.cos(math.pi * (t - self.warmup) / (self.total - self.warmup))
-            return self.floor + (1 - self.floor) * (1 + turn) / 2
-        return self.floor
+        return self.falling(t) if t < self.total else self.floor
+
+    def falling(self, t: float) -> float:
+        """Return the multiplier between the warmup and the floor."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Cosine(_Decay):
+    def falling(self, t: float) -> float:
+        turn = math.cos(math.pi * (t - self.warmup) / (self.total - self.warmup))
+        return self.floor + (1 - self.floor) * (1 + turn) / 2
 
 
 def cosine(total: float, warmup: float = 0, floor: float = 0.0) -> Schedule:
@@ -236,17 +245,9 @@ def cosine(total: float, warmup: float = 0, floor: float = 0.0) -> Schedule:
 
 
 @dataclass(frozen=True)
-class _Linear(Schedule):
-    total: float
-    warmup: float
-    floor: float
-
-    def at(self, t: float) -> float:
-        if t <= self.warmup:
-            return t / self.warmup
-        if t < self.total:
-            return self.floor + (1 - self.floor) * (self.total - t) / (self.total - self.warmup)
-        return self.floor
+class _Linear(_Decay):
+    def falling(self, t: float) -> float:
+        return self.floor + (1 - self.floor) * (self.total - t) / (self.total - self.warmup)
 
 
 def linear(total: float, warmup: float = 0, floor: float = 0.0) -> Schedule:
