@@ -23,7 +23,6 @@ from .rules_relatives import (
     adamax,
     nadam,
     nadam_constant,
-    nadam_dozat,
     radam,
 )
 from .rules_signs import lion, sign_descent
@@ -224,7 +223,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "amsgrad-after-max+decay": lambda: amsgrad(correction="after_max", decay=True),
     "nadam": nadam,
     "nadam-constant": nadam_constant,
-    "nadam-dozat": nadam_dozat,
+    "nadam-dozat": lambda: nadam(average="mu"),
     "radam": radam,
     "radam-4": lambda: radam(threshold=4),
     "radam-idle": lambda: radam(before="nothing"),

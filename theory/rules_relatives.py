@@ -34,48 +34,28 @@ def adabelief(*, accumulated: bool = True) -> Rule:
     )
 
 
-def nadam() -> Rule:
-    """NAdam as PyTorch and Keras run it, after Dozat (2016).
-
-    mu_t = beta1 (1 - 0.96^(t psi) / 2); M_t is the product of mu_1 … mu_t.  The gradients are averaged
-    with beta1 but looked ahead and corrected with mu_t; Dozat's m_t averages with mu_t as well.
-    """
-    m_t, v_t, prod_t = news("exp_avg", "exp_avg_sq", "mu_product")
-    (prod,) = olds("mu_product")
-    base = Rational(96, 100)
-    mu_t = beta1 * (1 - base ** (t * psi) / 2)
-    mu_next = beta1 * (1 - base ** ((t + 1) * psi) / 2)
-    step = (1 - mu_t) * g / (1 - prod_t) + mu_next * m_t / (1 - prod_t * mu_next)
-    return single(
-        "nadam",
-        {"mu_product": sp.Integer(1), "exp_avg": ZERO, "exp_avg_sq": ZERO},
-        {
-            "mu_product": prod * mu_t,
-            **moments(g),
-            "x": x - alpha * step / (sqrt(v_t / (1 - beta2**t)) + eps),
-        },
-    )
-
-
-def nadam_dozat() -> Rule:
-    """NAdam as Dozat (2016, ICLR workshop, Algorithm 2) writes it: m_t averages with mu_t too.
+def nadam(*, average: Literal["beta1", "mu"] = "beta1") -> Rule:
+    """NAdam (Dozat 2016, ICLR workshop, Algorithm 2): as PyTorch and Keras run it, or as he writes it.
 
     mu_t = beta1 (1 - 0.96^(t psi) / 2), the schedule of his section 3.3; M_t is the product of
-    mu_1 … mu_t.
+    mu_1 … mu_t.  His m_t averages with ``mu`` too; the frameworks average with ``beta1``, but look ahead
+    and correct with mu_t.
     """
-    m, v, prod = olds("exp_avg", "exp_avg_sq", "mu_product")
+    m, prod = olds("exp_avg", "mu_product")
     m_t, v_t, prod_t = news("exp_avg", "exp_avg_sq", "mu_product")
     base = Rational(96, 100)
     mu_t = beta1 * (1 - base ** (t * psi) / 2)
     mu_next = beta1 * (1 - base ** ((t + 1) * psi) / 2)
+    averages = moments(g)
+    if average == "mu":
+        averages["exp_avg"] = mu_t * m + (1 - mu_t) * g
     step = (1 - mu_t) * g / (1 - prod_t) + mu_next * m_t / (1 - prod_t * mu_next)
     return single(
-        "nadam-dozat",
+        "nadam" if average == "beta1" else "nadam-dozat",
         {"mu_product": sp.Integer(1), "exp_avg": ZERO, "exp_avg_sq": ZERO},
         {
             "mu_product": prod * mu_t,
-            "exp_avg": mu_t * m + (1 - mu_t) * g,
-            "exp_avg_sq": beta2 * v + (1 - beta2) * g**2,
+            **averages,
             "x": x - alpha * step / (sqrt(v_t / (1 - beta2**t)) + eps),
         },
     )
