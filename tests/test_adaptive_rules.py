@@ -2,8 +2,6 @@
 
 import copy
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -15,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from adamproof import optimizers as ours
 from adamproof.optimizers import kernel
@@ -26,6 +23,8 @@ from adamproof.proofs_check.shadow import same
 from adamproof.theory.faithful import paper_of
 from adamproof.theory.rule import Rule, pruned
 from adamproof.theory.rules_relatives import adabound
+
+from .family import Rounded, needs_compiler
 
 #: Class, options, the rule of the theory.
 RULES: list[tuple[str, dict[str, Any], Rule]] = [
@@ -151,21 +150,6 @@ def test_maximizing_is_minimizing_the_other_sign(name: str, options: dict[str, A
     assert all(map(torch.equal, x, y))
 
 
-class Rounded(TorchFunctionMode):
-    """torch with roots rounded to nearest, as C rounds them; its own may be off by one unit."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is Tensor.sqrt:
-            return torch.from_numpy(np.asarray(np.sqrt(args[0].detach().numpy())))
-        return func(*args, **(kwargs or {}))
-
-
-def compiles() -> bool:
-    return any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
-
-
 @pytest.fixture
 def fresh() -> Iterator[None]:
     kernel.forget()
@@ -174,7 +158,7 @@ def fresh() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.skipif(not compiles(), reason="there is no C compiler")
+@needs_compiler
 @each_coordinatewise
 @each_decay
 @pytest.mark.parametrize("maximize", [False, True])
@@ -195,7 +179,7 @@ def test_compiled_is_reference_bit_for_bit(
             assert torch.equal(value, reference.state[q][entry])
 
 
-@pytest.mark.skipif(not compiles(), reason="there is no C compiler")
+@needs_compiler
 @each_coordinatewise
 def test_infinities_and_nan_are_clipped_as_torch_does(name: str, options: dict[str, Any]) -> None:
     odd = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, 1.0, 1e-40, 3e38])
@@ -386,7 +370,7 @@ def test_the_bounds_do_not_follow_the_learning_rate() -> None:
     assert outcome[0] == pytest.approx(outcome[1], rel=1e-9)
 
 
-@pytest.mark.skipif(not compiles(), reason="there is no C compiler")
+@needs_compiler
 def test_a_rule_may_clamp() -> None:
     class Clipped(ours.SGD):
         def _rule(self, x: Any, g: Any, t: Any, state: Any, h: Any) -> Any:

@@ -5,7 +5,6 @@ import gc
 import io
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +21,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamproof import caches
@@ -36,20 +34,19 @@ from adamproof.proofs_check.symbolic import LiftError
 from .family import (
     BY_NAME,
     VARIANTS,
+    Rounded,
     Variant,
     assert_identical,
     each_variant,
     each_with_twin,
     kept,
+    needs_compiler,
     parameters,
     train,
     weights,
 )
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))),
-    reason="there is no C compiler",
-)
+pytestmark = needs_compiler
 
 #: Entries of a state that are numbers, whatever the parameter is.
 COUNTS = ("step", "mu_product")
@@ -74,18 +71,6 @@ def fresh() -> Iterator[None]:
     kernel.forget()
     yield
     kernel.forget()
-
-
-class Rounded(TorchFunctionMode):
-    """torch with roots rounded to nearest, as C rounds them; its own may be off by one unit."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is Tensor.sqrt:
-            with np.errstate(all="ignore"):
-                return torch.from_numpy(np.asarray(np.sqrt(args[0].detach().numpy())))
-        return func(*args, **(kwargs or {}))
 
 
 def compiled_kernels() -> int:

@@ -15,6 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from adamproof import optimizers as ours
 from adamproof.optimizers import SAM
 
+from .family import assert_identical, assert_one_sentence
+
 BASES: dict[str, Any] = {
     "ours SGD": partial(ours.SGD, lr=0.1, momentum=0.9),
     "ours AdamW": partial(ours.AdamW, lr=0.1, weight_decay=0.1),
@@ -48,18 +50,6 @@ def train(optimizer: Any, steps: int) -> list[torch.Tensor]:
     for _ in range(steps):
         optimizer.step(quartic(params))
     return [p.detach().clone() for p in params]
-
-
-def assert_identical(a: list[torch.Tensor], b: list[torch.Tensor]) -> None:
-    assert len(a) == len(b) > 0
-    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def assert_one_sentence(message: str, *parts: str) -> None:
-    assert message.endswith(".")
-    assert message.count(". ") == 0
-    assert "\n" not in message
-    assert [part for part in parts if part not in message] == []
 
 
 # -- the step --------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """Sign descent, Lion, Adamax and Adadelta: steps by hand, what torch does, what they share."""
 
 import copy
-import os
-import shutil
 from typing import Any
 
 import numpy as np
@@ -10,11 +8,12 @@ import pytest
 import sympy as sp
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from adamproof import optimizers as ours
 from adamproof.proofs_check.build import Recipe
 from adamproof.proofs_check.lift import lift
+
+from .family import COMPILER, Rounded, needs_compiler
 
 DECAYS = ["l2", "coupled", "uncoupled"]
 RULES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -25,11 +24,9 @@ RULES: dict[str, tuple[Any, dict[str, Any]]] = {
     "Adadelta": (ours.Adadelta, {}),
 }
 TWINS: dict[str, Any] = {"Adamax": torch.optim.Adamax, "Adadelta": torch.optim.Adadelta}
-COMPILER = any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
 each_rule = pytest.mark.parametrize("rule", RULES)
 each_twin = pytest.mark.parametrize("rule", TWINS)
 each_decay = pytest.mark.parametrize("decay", DECAYS)
-needs_compiler = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 each_form = pytest.mark.parametrize(
     "form", ["shipped", "reference", pytest.param("compiled", marks=needs_compiler)]
 )
@@ -250,17 +247,6 @@ def test_a_nan_reaches_the_others(rule: str, form: str) -> None:
 
 
 # -- the forms are one rule ------------------------------------------------------------------------
-
-
-class Rounded(TorchFunctionMode):
-    """torch with roots rounded to nearest, as C rounds them; its own may be off by one unit."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is Tensor.sqrt:
-            return torch.from_numpy(np.asarray(np.sqrt(args[0].detach().numpy())))
-        return func(*args, **(kwargs or {}))
 
 
 def run(make: Any, dtype: torch.dtype = torch.float64, **arguments: Any) -> list[Tensor]:

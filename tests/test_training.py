@@ -1,8 +1,6 @@
 """Training: with every rule a network learns, compiled too, along the curve of `torch.optim`."""
 
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -15,6 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from adamproof import optimizers as ours
 from adamproof.optimizers import kernel
 
+from .family import needs_compiler
+
 POINTS, BATCH, EPOCHS = 240, 60, 50
 #: The loss where every training starts, about log 2; and where it ends at the latest.
 START, LEARNED = 0.69, 0.07
@@ -23,13 +23,6 @@ LINE = 0.2
 
 #: How far apart two curves of the same rule may lie, in float64: rounding, grown in all the steps.
 ROUNDING = 1e-9
-#: NAdam keeps its product of momenta in float32, torch here in float64.
-SINGLE = 1e-7
-
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))),
-    reason="there is no C compiler",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -215,10 +208,10 @@ def test_compiled_it_learns_along_the_same_curve(number: int) -> None:
     "number", [pytest.param(i, id=shown(*rule[:2])) for i, rule in enumerate(RULES) if rule[2]]
 )
 def test_the_curve_is_that_of_torch(number: int) -> None:
-    name, options, twin, changed = RULES[number]
+    _, options, twin, changed = RULES[number]
     same = {n: v for n, v in {**options, **changed}.items() if v is not None}
     losses = curve(lambda params: twin(params, **same))
-    assert apart(losses, _plain_curve(number)) < (SINGLE if name == "NAdam" else ROUNDING)
+    assert apart(losses, _plain_curve(number)) < ROUNDING
     other = curve(lambda params: twin(params, **{**same, "lr": 1.001 * same["lr"]}))
     assert apart(losses, other) > 1e-5  # which would be seen
 
