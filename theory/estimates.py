@@ -97,10 +97,26 @@ def _belief_factor(b: sp.Expr) -> sp.Expr:
        statement="For i.i.d. gradients E (g_t − m_t)², and with it E ŝ_t, tends to σ².",
        hypotheses="σ² > 0.", repaired_by="adabelief-factor")  # fmt: skip
 def adabelief_is_variance(rule: Rule) -> Case | None:
-    """The stationary factor is 2β1²/(1+β1), below 1."""
-    if belief(rule) is None:
+    """E (g_t − m_t)² is L − c·β1^(2t): its limit L is read off two steps, over all signs at once."""
+    told = belief(rule)
+    if told is None:
         return None
-    return Case(statement=Identity(_belief_factor(beta1), sp.Integer(1)))
+
+    def mean(run: Run, p: Point, steps: int) -> Interval:
+        """E (g_t − m_t)² for gradients ±1, at ε = 0."""
+        total = Interval.of(0)
+        for signs in product((1, -1), repeat=steps):
+            s = run(p, [Fraction(sign) for sign in signs], Fraction(0)).state[told.name]
+            total = total + (s[steps] - p["beta2"] * s[steps - 1]) / (1 - p["beta2"])
+        average: Interval = total / 2**steps
+        return average
+
+    def excess(run: Run, p: Point) -> Interval:
+        square = p["beta1"] ** 2
+        limit = (mean(run, p, 3) - square * mean(run, p, 2)) / (1 - square)
+        return abs(1 - limit)
+
+    return Case(runs=Runs(excess, grid(beta1="1/2 3/4", beta2="3/4", eps="0")))
 
 
 def _deviation(b: Expr, mean: Expr, var: Expr, k: Expr) -> Expr:

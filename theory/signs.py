@@ -82,7 +82,8 @@ def sign_descent(rule: Rule) -> Case | None:
                       "the lines at β1 = β2 = 0"),)  # fmt: skip
 
     def excess(run: Run, p: Point) -> Interval:
-        return abs(run(p, [p["g1"]], ZERO).x[1] + p["alpha"])  # every g1 below is > 0
+        sign = 1 if p["g1"] > 0 else -1
+        return abs(run(p, [p["g1"]], ZERO).x[1] + p["alpha"] * sign)
 
     runs = Runs(excess, grid(g1="1 2", eps="0 1", alpha="1", beta1="0", beta2="0"))
     return Case(steps, control=Identity(line - kept, -alpha * entered) if steps else None, runs=runs)
