@@ -84,7 +84,7 @@ def points_like(over: Sequence[Point]) -> st.SearchStrategy[dict[str, Fraction]]
     kinds = {}
     for name in over[0]:
         values = {point[name] for point in over}
-        kind = GRADIENT if name.startswith("g") else KINDS[name]
+        kind = KINDS.get(name, GRADIENT)  # g1, g2, …
         kinds[name] = st.just(ZERO) if values == {0} else kind | st.just(ZERO) if 0 in values else kind
     return st.fixed_dictionaries(kinds)
 
@@ -205,7 +205,8 @@ def second_moments(run: Run, rule: Rule, p: Point) -> Interval:
 
 def first_step(run: Run, rule: Rule, p: Point) -> Interval:
     moved = run({**p, "lambda_": ZERO}, [p["g1"]], p["x"]).x[1] - p["x"]
-    return size(moved + p["alpha"] * p["g1"] / (abs(p["g1"]) + p["eps"]))
+    root = Interval.of(1 - p["beta2"]).sqrt() if rule.against == "adam-eps-hat" else Interval.of(1)
+    return size(moved + p["alpha"] * p["g1"] / (abs(p["g1"]) + p["eps"] / root))
 
 
 def maximising(p: Point, t: int) -> list[Fraction]:
