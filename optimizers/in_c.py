@@ -143,7 +143,8 @@ for (int64_t at = first; at < last; at += {block}) {{
 _C = {
     "+": "{} + {}", "-": "{} - {}", "*": "{} * {}", "/": "{} / {}", "neg": "-{}",
     "sqrt": "SQRT({})", "abs": "FABS({})", "sign": "(T)(({0} > 0) - ({0} < 0))",
-    "max": "({0} > {1} || {0} != {0} ? {0} : {1})", "min": "({0} < {1} || {0} != {0} ? {0} : {1})",
+    # The second is asked whether it is NaN: of a number that is the same for the whole loop.
+    "max": "({0} < {1} || {1} != {1} ? {1} : {0})", "min": "({0} > {1} || {1} != {1} ? {1} : {0})",
 }  # fmt: skip
 
 
