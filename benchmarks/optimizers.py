@@ -27,6 +27,7 @@ import warnings
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -335,7 +336,7 @@ def machine() -> str:
     names = re.findall(r"^model name\s*: (.*)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
     library = other_library()
     versions = [f"torch {torch.__version__}", f"Python {platform.python_version()}"]
-    versions += [f"{OTHER} {library.__version__}"] if library else []
+    versions += [f"{OTHER} {version(OTHER)}"] if library else []
     chip = names[0] if names else platform.processor() or platform.machine()
     return f"{chip}, {torch.get_num_threads()} threads; {', '.join(versions)}"
 
