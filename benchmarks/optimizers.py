@@ -351,8 +351,8 @@ def _text(path: Path) -> str:
 def page(tables: Sequence[Measured], first: Sequence[tuple[str, float, float]], told: str) -> str:
     """Return docs/benchmarks.md."""
     about = (__doc__ or "").split("\n\n``--write``")[0].split("\n\n", 1)[1]
-    lines = ["# What a step costs", "", f"Printed by `benchmarks/optimizers.py --write` on: {told}.", "",
-             about, ""]  # fmt: skip
+    by = "[`benchmarks/optimizers.py --write`](../benchmarks/optimizers.py)"
+    lines = ["# What a step costs", "", f"Printed by {by} on: {told}.", "", about, ""]
     for measured in tables:
         lines += [f"## {measured.heading}", "", measured.markdown(), ""]
     lines += [

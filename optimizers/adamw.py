@@ -82,7 +82,9 @@ class AdamW(Base):
 
     Who does which: ``"uncoupled"`` is the paper, ``"coupled"`` is `torch.optim.AdamW`, and
     optax and Keras with it.  A λ moves from one to the other by λ_uncoupled = α λ_coupled.
-    Under ``"uncoupled"`` a schedule on ``lr`` does not reach the decay.
+    Under ``"uncoupled"`` a schedule on ``lr`` does not reach the decay; nor does a step at ``lr``
+    0, with which `torch.distributed.checkpoint` makes the state it loads into: load the
+    parameters after it.
 
     Args:
         params: Tensors, or groups of them.

@@ -126,7 +126,7 @@ class Judge:
                 yield self.finding(claim, None)
         for subject in subjects:
             for claim in chosen:
-                if claim.about == "rules":
+                if claim.about != "mathematics":
                     finding = self.finding(claim, subject)
                     if finding.verdict is not Verdict.NOT_APPLICABLE:
                         yield finding
@@ -168,6 +168,8 @@ class Judge:
     def _judge(self, claim: Claim, subject: Subject | None) -> Finding:
         rule = self._rule(claim, subject) if subject else paper_of("adam")
         if subject and subject.kind == "paper" and claim.id == SAME_RULE:
+            return Finding("", "", Verdict.NOT_APPLICABLE)
+        if subject and subject.kind != "paper" and claim.about == "papers":
             return Finding("", "", Verdict.NOT_APPLICABLE)
         on_rule = self.on_rule(claim, rule)
         trial = on_rule.case.trial if on_rule.case else ""

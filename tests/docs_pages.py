@@ -17,7 +17,7 @@ _MARKS = {"proved": "✓", "refuted": "✗", "measured": "~", "undecided": "?"}
 
 def cases(claim: Claim) -> dict[str, Case]:
     """Return what a claim says, by the paper's rule."""
-    rules = RULES if claim.about == "rules" else ["adam"]
+    rules = RULES if claim.about != "mathematics" else ["adam"]
     found = {name: claim.judge(paper_of(name)) for name in rules}
     return {name: case for name, case in found.items() if case is not None}
 

@@ -248,6 +248,14 @@ def test_a_claim_may_not_apply() -> None:
     assert same.verdict is Verdict.NOT_APPLICABLE
 
 
+def test_a_claim_may_be_about_papers_only() -> None:
+    """A theorem for all choices of a function says nothing of code, which makes one choice."""
+    wide = claim(Case(statement=FALSE), about="papers")
+    assert Judge().finding(wide, PAPER).verdict is REFUTED
+    assert Judge().finding(wide, CODE).verdict is Verdict.NOT_APPLICABLE
+    assert [f.subject for f in Judge().all([PAPER, CODE], [wide])] == [PAPER.id]
+
+
 def test_runs_that_are_not_defined_are_no_evidence() -> None:
     def excess(run: Run, p: Point) -> Interval:
         return moved_twice(run, p) / (p["g1"] - 1) / (p["g1"] - 2)

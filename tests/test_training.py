@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -15,11 +16,11 @@ from adamproof.optimizers import kernel
 
 from .family import needs_compiler
 
-POINTS, BATCH, EPOCHS = 240, 60, 50
-#: The loss where every training starts, about log 2; and where it ends at the latest.
-START, LEARNED = 0.69, 0.07
-#: The loss of the best straight line between the classes: below it something was learned that bends.
-LINE = 0.2
+DIGITS, BATCH, EPOCHS = 360, 60, 40
+#: The loss where every training starts, about log 10; and where it ends at the latest.
+START, LEARNED = 2.3, 0.15
+#: How many of the digits that it never saw a trained network reads at least.
+READ = 0.65
 
 #: How far apart two curves of the same rule may lie, in float64: rounding, grown in all the steps.
 ROUNDING = 1e-9
@@ -37,50 +38,45 @@ def fresh(double: None) -> Iterator[None]:
 
 
 @cache
-def moons() -> tuple[Tensor, Tensor]:
-    """Two half circles that reach into each other, with noise: points, and which of the two."""
-    draw = torch.Generator().manual_seed(1)
-    angle = torch.pi * torch.rand(POINTS, generator=draw, dtype=torch.float64)
-    which = torch.arange(POINTS, dtype=torch.float64) % 2
-    side = 1 - 2 * which
-    points = torch.stack([which + side * angle.cos(), which / 2 + side * angle.sin()], 1)
-    noise = torch.randn(points.shape, generator=draw, dtype=torch.float64)
-    return points + 0.1 * noise, which
+def digits(seen: bool = True) -> tuple[Tensor, Tensor]:
+    """Handwritten digits as scikit-learn ships them: 8×8 pixels in [0, 1], and which of the ten."""
+    data = load_digits()
+    rows = slice(DIGITS) if seen else slice(DIGITS, 2 * DIGITS)
+    return torch.tensor(data.data[rows]) / 16, torch.tensor(data.target[rows])
 
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)
-    ).double()
+    return nn.Sequential(nn.Linear(64, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 10))
 
 
-def loss_of(model: nn.Module, points: Tensor, which: Tensor) -> Tensor:
-    return nn.functional.binary_cross_entropy_with_logits(model(points).squeeze(1), which)
+def loss_of(model: nn.Module, images: Tensor, which: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(model(images), which)
 
 
 def batches() -> Iterator[tuple[Tensor, Tensor]]:
     """Mini-batches in an order drawn anew in every epoch, the same in every training."""
-    points, which = moons()
+    images, which = digits()
     draw = torch.Generator().manual_seed(2)
     for _ in range(EPOCHS):
-        for rows in torch.randperm(POINTS, generator=draw).split(BATCH):
-            yield points[rows], which[rows]
+        for rows in torch.randperm(DIGITS, generator=draw).split(BATCH):
+            yield images[rows], which[rows]
 
 
 def curve(
     make: Callable[[Any], torch.optim.Optimizer],
     schedule: Callable[[int], float] | None = None,
     clip: float = 0,
+    model: nn.Module | None = None,
 ) -> list[float]:
-    """Train; the loss of all points before the first step, of each mini-batch, and at the end."""
-    model = network()
+    """Train; the loss of all digits before the first step, of each mini-batch, and at the end."""
+    model = model or network()
     optimizer = make(model.parameters())
     scheduler = LambdaLR(optimizer, schedule) if schedule else None
-    losses = [loss_of(model, *moons()).item()]
-    for points, which in batches():
+    losses = [loss_of(model, *digits()).item()]
+    for images, which in batches():
         optimizer.zero_grad()
-        loss = loss_of(model, points, which)
+        loss = loss_of(model, images, which)
         loss.backward()
         if clip:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
@@ -88,7 +84,7 @@ def curve(
         if scheduler:
             scheduler.step()
         losses.append(loss.item())
-    return [*losses, loss_of(model, *moons()).item()]
+    return [*losses, loss_of(model, *digits()).item()]
 
 
 # -- the rules -------------------------------------------------------------------------------------
@@ -108,7 +104,7 @@ RULES: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
     ("Adagrad", {"lr": 0.1}, theirs.Adagrad, {}),
     ("RMSprop", {"lr": 0.01}, theirs.RMSprop, {}),
     ("RMSprop", {"lr": 0.01, "alpha": 0.9, "centered": True, "eps": 1e-3}, theirs.RMSprop, {}),
-    ("RMSprop", {"lr": 0.01, "alpha": 0.9, "eps_inside": True, **HEAVY}, None, {}),
+    ("RMSprop", {"lr": 0.002, "alpha": 0.9, "eps_inside": True, **HEAVY}, None, {}),
     ("Adadelta", {"lr": 10.0}, theirs.Adadelta, {}),
     ("Adam", {"lr": 0.02}, theirs.Adam, {}),
     ("Adam", {"lr": 0.02, "weight_decay": 1e-4}, theirs.Adam, {}),
@@ -147,14 +143,22 @@ def ours_with(name: str, options: dict[str, Any], **more: Any) -> Callable[[Any]
 
 
 @cache
-def _plain_curve(number: int) -> list[float]:
+def _trained(number: int) -> tuple[list[float], float]:
+    """The curve of a rule, and how many of the digits that it did not see the network then reads."""
     name, options, _, _ = RULES[number]
-    return curve(ours_with(name, options))
+    model = network()
+    losses = curve(ours_with(name, options), model=model)
+    images, which = digits(seen=False)
+    return losses, (model(images).argmax(1) == which).double().mean().item()
+
+
+def _plain_curve(number: int) -> list[float]:
+    return _trained(number)[0]
 
 
 def apart(one: list[float], other: list[float]) -> float:
     """How far two curves are, where they are farthest."""
-    assert len(one) == len(other) == EPOCHS * POINTS // BATCH + 2
+    assert len(one) == len(other) == EPOCHS * DIGITS // BATCH + 2
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
@@ -168,27 +172,13 @@ def test_every_rule_is_here() -> None:
     assert classes == {name for name, _, _, _ in RULES}
 
 
-def test_the_task_takes_more_than_a_straight_line() -> None:
-    points, which = moons()
-    line = nn.Linear(2, 1).double()
-    optimizer = torch.optim.LBFGS(line.parameters(), max_iter=100)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = loss_of(line, points, which)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    assert loss_of(line, points, which).item() > LINE > 2 * LEARNED
-
-
 @each_rule
-def test_a_network_learns(number: int) -> None:
-    losses = _plain_curve(number)
-    assert abs(losses[0] - START) < 0.02
+def test_a_network_learns_to_read(number: int) -> None:
+    losses, read = _trained(number)
+    assert abs(losses[0] - START) < 0.05
     assert losses[-1] < LEARNED
     assert max(losses) < 2 * START  # it never left for elsewhere in between
+    assert read > READ
 
 
 @needs_compiler
@@ -221,7 +211,7 @@ def test_the_curve_is_that_of_torch(number: int) -> None:
 )
 def test_with_a_schedule_and_clipping(form: dict[str, Any]) -> None:
     """Warmup and a half cosine, gradients cut to a norm: as torch's AdamW has it."""
-    total, warmup, clip = EPOCHS * POINTS // BATCH, 20, 0.05
+    total, warmup, clip = EPOCHS * DIGITS // BATCH, 20, 0.05
     schedule = ours.cosine(total=total, warmup=warmup)
 
     def by_hand(step: int) -> float:

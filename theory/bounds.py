@@ -203,7 +203,7 @@ def played(rule: Rule, c: Fraction, rounds: int) -> tuple[Interval, Interval]:
        statement="Regret ≤ D²√T/(2η̂_T) + (2√T−1)·η_u(1)·G² for all bounds 0 < η_l(t) ≤ η_l(t+1), "
                  "η_u(t) ≥ η_u(t+1) with one limit, convex losses with slopes at most G on an interval "
                  "of length D (one coordinate, β1 = 0, α/√t).",
-       repaired_by="adabound-regret-closing")  # fmt: skip
+       about="papers", repaired_by="adabound-regret-closing")  # fmt: skip
 def adabound_regret(rule: Rule) -> Case | None:
     """Bounds that stay open for T rounds leave Adam as it is, and Reddi's game defeats it.
 

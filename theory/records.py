@@ -208,7 +208,9 @@ class Claim:
     judge: Callable[[Rule], Case | None]
     hypotheses: str = ""
     repaired_by: str = ""
-    about: str = "rules"  # "rules": judged for every rule; "mathematics": judged once
+    #: ``rules``: judged for every rule.  ``papers``: for a paper's rule only, as it speaks of more
+    #: than one choice of its functions, and code makes one.  ``mathematics``: judged once.
+    about: str = "rules"
 
     @property
     def home(self) -> str:
