@@ -151,7 +151,7 @@ def _judge(judge: Judge, subjects: list[Subject], chosen: list[Claim]) -> list[F
         task = progress.add_task("judging", total=len(subjects) + 1)
         out += judge.all([], chosen)
         progress.advance(task)
-        rules = [c for c in chosen if c.about == "rules"]
+        rules = [c for c in chosen if c.about != "mathematics"]
         for subject in subjects:
             progress.update(task, description=report.short(subject.id)[:40])
             out += judge.all([subject], rules)
