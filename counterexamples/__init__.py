@@ -10,7 +10,9 @@ that needs them.  Table of contents:
 ``players``       who plays in it: the paper's rule, exactly or in floats; real optimizers
 ``recurrence``    the same runs a thousand times quicker, bit for bit
 ``compare``       the runs side by side, each held against its implementation
-``picture``       iterate and average regret against t
+``feed``          a real optimizer on gradients that the caller names
+``theorems``      what ``theory`` proves, as parts of a counterexample
+``picture``       how a picture is written; iterate and average regret against t
 ``reddi_online``  Adam stays at the worst point (RKK18, Theorem 1)
 ``reddi_period``  Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
 ================  ============================================================

@@ -8,18 +8,16 @@ after the step, which on an interval is clamping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    import torch
+from .record import Optimizer
 
+if TYPE_CHECKING:
     from ..theory.evaluate import Arithmetic
     from ..theory.rule import Rule
-
-Optimizer = Callable[[list[Any]], "torch.optim.Optimizer"]
 
 
 @dataclass(frozen=True)
@@ -122,12 +120,15 @@ class Player(Protocol):
         """Go to the nearest point of the interval."""
 
 
-def play(game: Game, player: Player, steps: int) -> list[Any]:
-    """Return x_1 … x_{T+1}: where the player stood at each loss, and where it ended."""
+def play(game: Game, player: Player, steps: int, after: int = 0) -> list[Any]:
+    """Return where the player stood at each loss after the first ``after``, and where it ended.
+
+    From the beginning, that is x_1 … x_{T+1}.
+    """
     number, sqrt = player.arithmetic.number, player.arithmetic.sqrt
     alpha, gradients = number(game.alpha), [number(g) for g in game.gradients]
     xs = [player.x]
-    for t in range(1, steps + 1):
+    for t in range(after + 1, after + steps + 1):
         gradient = gradients[(t - 1) % len(gradients)]
         player.step(gradient, alpha / sqrt(number(Fraction(t))))
         player.clamp(game.low, game.high)

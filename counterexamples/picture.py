@@ -1,4 +1,4 @@
-"""Iterate and average regret against t, one line per method.
+"""Pictures: how one is written, the styles all share, and the one of a drift.
 
 Drawn with Agg and without pyplot, so no window, display or global state is involved.
 """
@@ -6,6 +6,7 @@ Drawn with Agg and without pyplot, so no window, display or global state is invo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from .record import Counterexample, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Okabe & Ito's palette, which the colour-blind can tell apart, and line styles for the rest.
 STYLES: tuple[tuple[str, str], ...] = (
@@ -27,7 +29,7 @@ STYLES: tuple[tuple[str, str], ...] = (
 FORMATS = ("png", "pdf", "svg")
 
 
-def draw(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
+def save(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
     """Draw the runs; a file that is there already is replaced only by a finished one.
 
     Args:
@@ -37,39 +39,9 @@ def draw(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    once = {run.method: run for run in reversed(runs)}
-    lines = [once[method] for method in dict.fromkeys(run.method for run in runs)]
     figure = Figure(figsize=(9, 6.2), dpi=150)
-    figure.subplots_adjust(left=0.085, right=0.865, top=0.94, bottom=0.17, hspace=0.08)
     figure.suptitle(example.headline, fontsize=12)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    for order, (run, (colour, style)) in enumerate(zip(lines, STYLES, strict=False)):
-        curve, solid = run.curve, style == "-"
-        # broken lines are thinner and on top, so that what they cover stays visible
-        look = {"color": colour, "linestyle": style, "linewidth": 2.4 if solid else 1.4}
-        layer = 2 + order / 10 + (0 if solid else 1)
-        above.fill_between(curve.t, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
-        above.plot(curve.t, curve.mean, label=_label(run), zorder=layer, **look)
-        below.plot(curve.t, curve.regret, zorder=layer, **look)
-    best, worst = runs[0].best, runs[0].worst
-    for axes, levels in ((above, (best, worst)), (below, (float(example.floor),))):
-        for level in levels:
-            axes.axhline(level, color="0.45", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
-        axes.grid(color="0.92")
-        axes.spines[["top", "right"]].set_visible(False)
-    above.set_ylim(best - 0.12, worst + 0.12)
-    above.set_ylabel("iterate $x_t$")
-    _beside(above, {worst: _end(worst, "worst"), best: _end(best, "best")})
-    positive = all(value > 0 for run in lines for value in run.curve.regret)
-    below.set_yscale("log" if positive else "symlog")
-    below.set_ylabel("average regret $R_t/t$")
-    below.set_xlabel("step $t$")
-    below.set_xscale("log")
-    below.set_xlim(1, max(2, lines[0].steps))
-    for axes in (above, below):
-        axes.minorticks_off()  # half of the time that drawing takes
-    _beside(below, {float(example.floor): f"Adam → {example.floor}"})
-    figure.legend(loc="lower center", ncols=3, frameon=False)
+    example.draw(figure, once(runs))
     unfinished = path.with_name(f".{path.name}.part")
     try:
         figure.savefig(unfinished, format=path.suffix[1:].lower())
@@ -78,8 +50,54 @@ def draw(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _label(run: Run) -> str:
-    return f"{run.method} (ε = {run.eps:g})".replace("e-0", "e-")
+def once(runs: Sequence[Run]) -> list[Run]:
+    """Return the first run of each method."""
+    first = {run.method: run for run in reversed(runs)}
+    return [first[method] for method in dict.fromkeys(run.method for run in runs)]
+
+
+def plain(axes: Axes) -> None:
+    """Take away what no reader needs."""
+    axes.grid(color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.minorticks_off()  # half of the time that drawing takes
+
+
+def iterate_and_regret(figure: Figure, runs: Sequence[Run], floor: Fraction) -> None:
+    """Draw the iterate and the average regret of a game on [-1, 1] against t.
+
+    Args:
+        figure: where.
+        runs: runs whose curves are `compare.Curve`.
+        floor: what the average regret of Adam tends to.
+    """
+    figure.subplots_adjust(left=0.085, right=0.865, top=0.94, bottom=0.17, hspace=0.08)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for order, (run, (colour, style)) in enumerate(zip(runs, STYLES, strict=False)):
+        curve, solid = run.curve, style == "-"
+        # broken lines are thinner and on top, so that what they cover stays visible
+        look = {"color": colour, "linestyle": style, "linewidth": 2.4 if solid else 1.4}
+        layer = 2 + order / 10 + (0 if solid else 1)
+        above.fill_between(curve.t, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        above.plot(curve.t, curve.mean, label=run.method, zorder=layer, **look)
+        below.plot(curve.t, curve.regret, zorder=layer, **look)
+    best, worst = -1.0, 1.0
+    for axes, levels in ((above, (best, worst)), (below, (float(floor),))):
+        for level in levels:
+            axes.axhline(level, color="0.45", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+    above.set_ylim(best - 0.12, worst + 0.12)
+    above.set_ylabel("iterate $x_t$")
+    _beside(above, {worst: _end(worst, "worst"), best: _end(best, "best")})
+    positive = all(value > 0 for run in runs for value in run.curve.regret)
+    below.set_yscale("log" if positive else "symlog")
+    below.set_ylabel("average regret $R_t/t$")
+    below.set_xlabel("step $t$")
+    below.set_xscale("log")
+    below.set_xlim(1, max(2, runs[0].steps))
+    plain(above)
+    plain(below)
+    _beside(below, {float(floor): f"Adam → {floor}"})
+    figure.legend(loc="lower center", ncols=3, frameon=False)
 
 
 def _beside(axes: Axes, words: dict[float, str]) -> None:

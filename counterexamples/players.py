@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..theory.evaluate import Arithmetic, Exact, compiled
 from ..theory.interval import Interval
-from .harness import Method, Optimizer
+from .harness import Method
+from .record import Optimizer
 
 if TYPE_CHECKING:
     import torch

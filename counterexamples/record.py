@@ -7,12 +7,18 @@ derivation as data; that it holds is for the judge to say, which this folder nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..theory.records import Goal, Source, Step
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+#: Makes an optimizer of the parameters it is given.
+Optimizer = Callable[[list[Any]], "torch.optim.Optimizer"]
 
 
 class Report(Protocol):
@@ -45,22 +51,27 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A float run in pieces, for a picture; the pieces are short at first, then longer and longer.
+class Asked:
+    """What the reader asks of the float runs.
 
     Attributes:
-        t: the last step of each piece.
-        low: the lowest iterate in the piece.
-        mean: the mean iterate in the piece.
-        high: the highest iterate in the piece.
-        regret: the average regret after the piece.
+        steps: how many steps; None for as many as the counterexample is about.
+        seeds: how many random repetitions; None likewise.
+        device: where real optimizers run.
+        optimizer: one more optimizer to run beside the others: its name, and what makes it.
+        report: hears how far it is.
     """
 
-    t: list[int]
-    low: list[float]
-    mean: list[float]
-    high: list[float]
-    regret: list[float]
+    steps: int | None = None
+    seeds: int | None = None
+    device: str = "cpu"
+    optimizer: tuple[str, Optimizer] | None = None
+    report: Report = silent
+
+    @property
+    def guests(self) -> list[tuple[str, Optimizer]]:
+        """The optimizer that was asked for, if any, as a list."""
+        return [self.optimizer] if self.optimizer else []
 
 
 @dataclass(frozen=True)
@@ -70,28 +81,20 @@ class Run:
     Attributes:
         name: the implementation.
         method: the rule it runs, with its variant; curves of one method are drawn once.
-        eps: the ε of this run.
         steps: how many steps were taken.
-        final: where it ended.
-        best: the best fixed point in hindsight.
-        worst: the other end.
-        regret: average regret against the best fixed point.
-        curve: the run.
-        agreement: how the long run was held against the implementation itself.
+        found: what was measured, by name: a column of the table each, and a key of the JSON.
+        curve: what the picture shows of it, for ``Counterexample.draw`` alone.
+        agreement: how a quicker form was held against the implementation; empty where it ran itself.
         remark: what else was seen.
         failure: what the run does not do that is claimed of it; empty when it does all.
     """
 
     name: str
     method: str
-    eps: float
     steps: int
-    final: float
-    best: float
-    worst: float
-    regret: float
-    curve: Curve
-    agreement: str
+    found: Mapping[str, float | str]
+    curve: Any = None
+    agreement: str = ""
     remark: str = ""
     failure: str = ""
 
@@ -100,12 +103,8 @@ class Run:
         return {
             "run": self.name,
             "method": self.method,
-            "eps": self.eps,
             "steps": self.steps,
-            "final": self.final,
-            "to_best": abs(self.final - self.best),
-            "to_worst": abs(self.final - self.worst),
-            "average_regret": self.regret,
+            **self.found,
             "agreement": self.agreement,
             "remark": self.remark,
             "failure": self.failure,
@@ -126,13 +125,13 @@ class Counterexample:
         source: who found it, and where.
         open: what is not proved here.
         headline: the result in one line, for a picture.
-        floor: what the average regret of Adam tends to.
         derivation: the steps that prove ``breaks``.
         control: a near-miss that the engines must refute.
         replay: runs the object exactly, for that many steps.
-        runs: runs it in floating point: steps, device, report.
+        runs: runs it in floating point, on the paper's rule, on `torch.optim` and on our optimizers.
+        draw: draws the runs into a figure, which has the headline for its title already.
         replay_steps: length of an exact run, when nothing else is asked for.
-        run_steps: length of a float run, when nothing else is asked for.
+        refutes: ids of the claims in ``theory`` that this object breaks.
     """
 
     id: str
@@ -144,10 +143,10 @@ class Counterexample:
     source: Source
     open: str
     headline: str
-    floor: Fraction
     derivation: Callable[[], tuple[Step, ...]]
     control: Callable[[], Goal]
     replay: Callable[[int], Evidence]
-    runs: Callable[[int, str, Report], tuple[Run, ...]]
+    runs: Callable[[Asked], tuple[Run, ...]]
+    draw: Callable[[Figure, Sequence[Run]], None]
     replay_steps: int
-    run_steps: int
+    refutes: tuple[str, ...] = ()

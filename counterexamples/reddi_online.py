@@ -33,14 +33,17 @@ What stays open
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import RKK18
-from .record import Counterexample, Evidence, Report, Run
+from .record import Asked, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .compare import Long
     from .harness import Game, Method
 
@@ -127,10 +130,11 @@ def replay(steps: int) -> Evidence:
     )  # fmt: skip
 
 
-def runs(steps: int, device: str, report: Report) -> tuple[Run, ...]:
+def runs(asked: Asked) -> tuple[Run, ...]:
     """Run Adam and AMSGrad in floating point, for whole periods."""
     from .compare import side_by_side
 
+    steps = asked.steps or RUN_STEPS
     periods = -(-steps // 3)
 
     def claimed(which: Method, found: Long) -> tuple[str, str]:
@@ -147,7 +151,14 @@ def runs(steps: int, device: str, report: Report) -> tuple[Run, ...]:
         method(SLOPE, corrected=True),
         method(SLOPE, amsgrad=True),
     )
-    return side_by_side(game(SLOPE), methods, 3 * periods, device, report, claimed)
+    return side_by_side(game(SLOPE), methods, 3 * periods, asked, claimed)
+
+
+def draw(figure: Figure, found: Sequence[Run]) -> None:
+    """Draw iterate and average regret."""
+    from .picture import iterate_and_regret
+
+    iterate_and_regret(figure, found, 2 * (SLOPE - 2) / 3)
 
 
 COUNTEREXAMPLE = Counterexample(
@@ -163,11 +174,10 @@ COUNTEREXAMPLE = Counterexample(
     source=RKK18("Theorem 1"),
     open="A small ε > 0 (with a large one Adam is gradient descent); β1 > 0 is their Theorem 2.",
     headline=f"Adam returns to the worst point for ever (C = {SLOPE}, Reddi et al. 2018, Thm 1)",
-    floor=2 * (SLOPE - 2) / 3,
     derivation=derivation,
     control=control,
     replay=replay,
     runs=runs,
+    draw=draw,
     replay_steps=REPLAY_STEPS,
-    run_steps=RUN_STEPS,
 )

@@ -32,14 +32,17 @@ What stays open
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import RKK18
-from .record import Counterexample, Evidence, Report, Run
+from .record import Asked, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .compare import Long
     from .harness import Game, Method
 
@@ -48,6 +51,8 @@ ALPHA, START = Fraction(1, 2), Fraction(0)
 BETAS = (Fraction(9, 10), Fraction(99, 100))
 #: The frameworks' default, where a run has an ε at all; the paper has none.
 EPS = Fraction("1e-8")
+#: What the average regret of Adam tends to.
+FLOOR = 2 * (SPIKE + (PERIOD - 1) * OTHER) / PERIOD
 #: How close to an end a run must finish.
 WITHIN = 0.01
 #: Length of the float runs: what is claimed of their ends is claimed from here on.
@@ -122,9 +127,11 @@ def replay(steps: int) -> Evidence:
     )  # fmt: skip
 
 
-def runs(steps: int, device: str, report: Report) -> tuple[Run, ...]:
+def runs(asked: Asked) -> tuple[Run, ...]:
     """Run every implementation in floating point."""
     from .compare import side_by_side
+
+    steps = asked.steps or RUN_STEPS
 
     def claimed(method: Method, found: Long) -> tuple[str, str]:
         end = -1 if method.amsgrad else 1
@@ -134,7 +141,14 @@ def runs(steps: int, device: str, report: Report) -> tuple[Run, ...]:
         told = f"{told} of {end:+d}"
         return (told, "") if steps < RUN_STEPS else ("", told)
 
-    return side_by_side(game(), methods(), steps, device, report, claimed)
+    return side_by_side(game(), methods(), steps, asked, claimed)
+
+
+def draw(figure: Figure, found: Sequence[Run]) -> None:
+    """Draw iterate and average regret."""
+    from .picture import iterate_and_regret
+
+    iterate_and_regret(figure, found, FLOOR)
 
 
 COUNTEREXAMPLE = Counterexample(
@@ -145,17 +159,16 @@ COUNTEREXAMPLE = Counterexample(
     "α_t = 1/(2√t), clamped after each step, from x_1 = 0.",
     breaks="Once the moments have settled, each period moves Adam up, towards +1, though the "
     "slopes of a period add up to +10 and -1 is the best point; its average regret tends to "
-    f"{2 * (SPIKE + (PERIOD - 1) * OTHER) / PERIOD}.",
+    f"{FLOOR}.",
     repair="AMSGrad, in each of its three orders, or β2 = 0.9999: then each period moves down.",
     source=RKK18("section 5"),
     open="That x_t arrives at +1 and at -1 is argued in words on top of the certified drift, and no "
     "bound on the number of steps is proved.",
     headline="Adam drifts to the worst point, AMSGrad to the best (Reddi et al. 2018, section 5)",
-    floor=2 * (SPIKE + (PERIOD - 1) * OTHER) / PERIOD,
     derivation=derivation,
     control=control,
     replay=replay,
     runs=runs,
+    draw=draw,
     replay_steps=120,
-    run_steps=RUN_STEPS,
 )

@@ -118,6 +118,8 @@ def explain(
 def reproduce(
     name: Annotated[str, typer.Argument(help="A counterexample.")] = "",
     steps: Annotated[Optional[int], typer.Option(help="Steps of the long run.")] = None,  # noqa: UP045
+    seeds: Annotated[Optional[int], typer.Option(help="Random repetitions.")] = None,  # noqa: UP045
+    optimizer: Annotated[str, typer.Option(help="One more to run: MODULE:CLASS(OPTION=VALUE).")] = "",
     plot: Annotated[Optional[Path], typer.Option(help="Draw a picture there.")] = None,  # noqa: UP045
     device: Device = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
@@ -129,7 +131,9 @@ def reproduce(
 
     if list_them or not name:
         raise typer.Exit(listing())
-    raise typer.Exit(run(name, steps=steps, plot=plot, device=device, as_json=json))
+    raise typer.Exit(
+        run(name, steps=steps, seeds=seeds, optimizer=optimizer, plot=plot, device=device, as_json=json)
+    )
 
 
 def main() -> None:

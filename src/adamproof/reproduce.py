@@ -23,8 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .counterexamples.catalogue import catalogue
-from .counterexamples.picture import FORMATS, draw
-from .counterexamples.record import Counterexample, Evidence, Run
+from .counterexamples.picture import FORMATS, save
+from .counterexamples.record import Asked, Counterexample, Evidence, Optimizer, Run
 from .device import check_device
 from .errors import UsageError
 from .theory.records import Answer, Level, Step, Verdict
@@ -94,6 +94,7 @@ class Reproduced:
             "repair": example.repair,
             "open": example.open,
             "source": str(example.source),
+            "refutes": list(example.refutes),
         }
 
 
@@ -101,6 +102,8 @@ def reproduce(
     name: str,
     *,
     steps: int | None = None,
+    seeds: int | None = None,
+    optimizer: str = "",
     plot: Path | None = None,
     device: str = "cpu",
     as_json: bool = False,
@@ -111,7 +114,9 @@ def reproduce(
     Args:
         name: its id.
         steps: length of the float runs; by default long enough to see what is claimed.
-        plot: draw iterate and average regret to this file.
+        seeds: how many random repetitions, where there are any.
+        optimizer: one more optimizer to run on it: a subject, or MODULE:CLASS(OPTION=VALUE, …).
+        plot: draw the runs to this file.
         device: where the real optimizers run; the long runs are on the CPU.
         as_json: print one JSON object instead of tables.
         console: where to print; by default the standard output.
@@ -124,16 +129,19 @@ def reproduce(
     """
     console = console or Console(width=None if sys.stdout.isatty() else 120)
     example = find(name)
-    if steps is not None and steps < 1:
-        raise UsageError(f"--steps must be at least 1, got {steps}.")
+    for option, given in (("--steps", steps), ("--seeds", seeds)):
+        if given is not None and given < 1:
+            raise UsageError(f"{option} must be at least 1, got {given}.")
     if plot is not None:
         _check_path(plot)
     check_device(device)
     with _without_collector(), _Bars(console, quiet=as_json) as bars:
-        found = judge(example, steps, device, bars)
+        guest = (optimizer, _made(optimizer)) if optimizer else None
+        asked = Asked(steps, seeds, device, guest, bars)
+        found = judge(example, asked)
         if plot is not None:
             try:
-                draw(example, found.runs, plot)
+                save(example, found.runs, plot)
             except OSError as error:
                 raise UsageError(_unwritable(plot, error)) from error
     if as_json:
@@ -170,27 +178,35 @@ def find(name: str) -> Counterexample:
     raise UsageError(f"There is no counterexample {name!r}: {hint}")
 
 
-def judge(
-    example: Counterexample, steps: int | None, device: str, bars: _Bars | None = None
-) -> Reproduced:
+def judge(example: Counterexample, asked: Asked | None = None) -> Reproduced:
     """Decide the derivation, replay the object exactly, and run it in floating point."""
     from .proofs_check.engines import decide
 
-    bars = bars or _Bars(Console(quiet=True), quiet=True)
-    derivation = example.derivation()
+    asked = asked or Asked()
+    report, derivation = asked.report, example.derivation()
     answers = []
     for done, step in enumerate(derivation):
-        bars("derivation", done, len(derivation))
+        report("derivation", done, len(derivation))
         answers.append(decide(step.goal))
-    bars("derivation", len(derivation), len(derivation))
+    report("derivation", len(derivation), len(derivation))
     control = decide(example.control())
-    bars("exact run", 0, 1)
-    evidence = example.replay(min(steps or example.replay_steps, example.replay_steps))
-    bars("exact run", 1, 1)
-    bars("optimizers", 0, 1)
-    runs = example.runs(steps or example.run_steps, device, bars)
-    bars("optimizers", 1, 1)
+    report("exact run", 0, 1)
+    evidence = example.replay(min(asked.steps or example.replay_steps, example.replay_steps))
+    report("exact run", 1, 1)
+    report("optimizers", 0, 1)
+    runs = example.runs(asked)
+    report("optimizers", 1, 1)
     return Reproduced(example, derivation, tuple(answers), control, evidence, runs)
+
+
+def _made(text: str) -> Optimizer:
+    """Return what makes the optimizer that was asked for."""
+    from .checking import subject_or_fail
+
+    recipe = subject_or_fail(text).recipe
+    if recipe is None:
+        raise UsageError(f"--optimizer runs code, and {text} is a rule on paper: name a class.")
+    return lambda params: recipe.build(params, {}, symbolic=False)
 
 
 @contextmanager
@@ -258,12 +274,12 @@ def show(found: Reproduced, console: Console) -> None:
     _heading(console, "Exact run")
     _print(console, found.evidence.about)
     _table(console, found.evidence.columns, found.evidence.rows)
-    _heading(console, f"Floating point, {found.runs[0].steps:,} steps")
-    shown = (
-        "run", "rule", "ε", "x at the end", "to best", "to worst", "average regret",
-        "recurrence against run",
-    )  # fmt: skip
-    _table(console, shown, [_cells(run) for run in found.runs])
+    lengths = sorted({run.steps for run in found.runs})
+    _heading(console, f"Floating point, {' or '.join(f'{n:,}' for n in lengths)} steps")
+    columns = tuple(dict.fromkeys(name for run in found.runs for name in run.found))
+    checked = any(run.agreement for run in found.runs)
+    headings = ("run", "rule", *columns, *(["quick form against it"] if checked else []))
+    _table(console, headings, [_cells(run, columns, checked) for run in found.runs])
     for remark in dict.fromkeys(run.remark for run in found.runs if run.remark):
         names = [run.name for run in found.runs if run.remark == remark]
         _print(console, f"{', '.join(names)}: {remark}")
@@ -273,15 +289,14 @@ def show(found: Reproduced, console: Console) -> None:
     for reason in found.reasons:
         _print(console, f"- {reason}")
     _pairs(console, ("repaired by", example.repair), ("open", example.open),
-           ("source", str(example.source)))  # fmt: skip
+           ("source", str(example.source)),
+           *([("claims", ", ".join(example.refutes))] if example.refutes else []))  # fmt: skip
 
 
-def _cells(run: Run) -> tuple[str, ...]:
-    return (
-        run.name, run.method, f"{run.eps:g}", f"{run.final:+.6f}",
-        f"{abs(run.final - run.best):.6f}", f"{abs(run.final - run.worst):.6f}",
-        f"{run.regret:.6f}", run.agreement,
-    )  # fmt: skip
+def _cells(run: Run, columns: Sequence[str], checked: bool) -> tuple[str, ...]:
+    values = (run.found.get(name, "") for name in columns)
+    shown = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
+    return (run.name, run.method, *shown, *([run.agreement] if checked else []))
 
 
 def _pairs(console: Console, *rows: tuple[str, str]) -> None:
