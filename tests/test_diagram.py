@@ -198,9 +198,27 @@ def test_a_bound_that_is_too_small_is_noticed(spoil: str, monkeypatch: pytest.Mo
     for name, key in (("first", "slope1"), ("second", "slope2")):
         if spoil in (key, "radius"):
             monkeypatch.setattr(cells_of, name, lambda *a, key=key: none(honest[key](*a)))
-    patterns = [Pattern(tuple(map(Fraction, slopes))) for slopes in square.OTHERS]
-    rough = [(p, diagram(p, coarse=n, depth=0, nearest=0.01)) for p in patterns for n in range(2, 24)]
-    assert sum(corners_that_differ(*one) for one in rough) > 0
+    assert sum(corners_that_differ(*one) for one in flat_cells()) > 0
+
+
+def flat_cells() -> list[tuple[Pattern, Cells]]:
+    """Cells that are a point in β1 or in β2, so that only one of the slopes counts."""
+    side, at = edges(6, 0.01), np.linspace(0.01, 1, 40)
+    low, high = np.repeat(side[:-1], 40), np.repeat(side[1:], 40)
+    there = np.tile(at, len(side) - 1)
+    out = []
+    for slopes in square.OTHERS:
+        pattern = Pattern(tuple(map(Fraction, slopes)))
+        for sides in ((low, high, there, there), (there, there, low, high)):
+            none = np.zeros(len(there), dtype=np.int64)
+            found = signs(pattern, Cells(*sides, none))
+            out.append((pattern, Cells(*sides, found)))
+    return out
+
+
+def test_flat_cells_agree_at_their_ends() -> None:
+    assert [corners_that_differ(*one) for one in flat_cells()] == [0] * 2 * len(square.OTHERS)
+    assert any(cells.sign.any() for _, cells in flat_cells())
 
 
 def corners_that_differ(pattern: Pattern, cells: Cells) -> int:
