@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .outward import Vector
+from .outward import Ball, Vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,10 +65,6 @@ def _stack(columns: list[Vector]) -> Vector:
     return Vector(np.stack([c.lo for c in columns], 1), np.stack([c.hi for c in columns], 1))
 
 
-def _column(rows: Floats) -> Floats:
-    return rows[:, None]
-
-
 def averages(inputs: list[Vector], beta: Vector) -> tuple[Vector, Vector]:
     """Return m_j and dm_j/dβ, for each of the β in a row and j = 1 … p in its columns."""
     one = Vector.of(np.ones(1))
@@ -97,18 +93,14 @@ class Rows:
     ``slope`` its derivative there; one row for each interval, one column for each place j.
     """
 
-    at: Vector
-    over: Vector
-    slope: Vector
+    at: Ball
+    over: Ball
+    slope: Ball
     radius: Floats
 
     def pick(self, rows: NDArray[np.int64]) -> Rows:
         """Return some of the rows."""
-
-        def those(v: Vector) -> Vector:
-            return Vector(v.lo[rows], v.hi[rows])
-
-        return Rows(those(self.at), those(self.over), those(self.slope), self.radius[rows])
+        return Rows(self.at.pick(rows), self.over.pick(rows), self.slope.pick(rows), self.radius[rows])
 
 
 def _middle(low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -117,34 +109,38 @@ def _middle(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     return middle, np.nextafter(np.maximum(high - middle, middle - low), np.inf)
 
 
-def _averaged(inputs: list[Vector], low: Floats, high: Floats) -> tuple[Vector, Rows]:
+@dataclass(frozen=True)
+class _Averages:
+    at: Vector
+    over: Vector
+    slope: Vector
+    radius: Floats
+
+
+def _averaged(inputs: list[Vector], low: Floats, high: Floats) -> _Averages:
     middle, radius = _middle(low, high)
     at, _ = averages(inputs, Vector.of(middle))
     naive, slope = averages(inputs, Vector(low, high))
-    about = Vector(-_column(radius), _column(radius))
+    about = Vector(-radius[:, None], radius[:, None])
     least = min(float(g.lo[0]) for g in inputs)
     most = max(float(g.hi[0]) for g in inputs)
-    convex = Vector(np.full_like(naive.lo, least), np.full_like(naive.hi, most))
-    over = naive.within(at + slope * about).within(convex)
-    return at.within(convex), Rows(at.within(convex), over, slope, radius)
+    mean = Vector(np.full_like(naive.lo, least), np.full_like(naive.hi, most))
+    return _Averages(at.within(mean), naive.within(at + slope * about).within(mean), slope, radius)
 
 
 def first(pattern: Pattern, low: Floats, high: Floats) -> Rows:
     """Return m_j for β1 in intervals of [0, 1]."""
-    return _averaged([_number(g) for g in pattern.gradients], low, high)[1]
+    m = _averaged([_number(g) for g in pattern.gradients], low, high)
+    return Rows(m.at.ball(), m.over.ball(), m.slope.ball(), m.radius)
 
 
 def second(pattern: Pattern, low: Floats, high: Floats) -> Rows:
     """Return 1/(√v_j + ε) for β2 in intervals of [0, 1]."""
-    at, rows = _averaged([_number(g * g) for g in pattern.gradients], low, high)
-    eps, one, half = (_number(Fraction(n)) for n in (pattern.eps, Fraction(1), Fraction(1, 2)))
-
-    def weight(v: Vector) -> Vector:
-        return one.over(v.root() + eps)
-
-    over = weight(rows.over)
-    slope = -(half * rows.slope * over * over).over(rows.over.root())
-    return Rows(weight(at), over, slope, rows.radius)
+    v = _averaged([_number(g * g) for g in pattern.gradients], low, high)
+    eps, one, half = (_number(n) for n in (pattern.eps, Fraction(1), Fraction(1, 2)))
+    at, over = (one.over(of.root() + eps) for of in (v.at, v.over))
+    slope = -(half * v.slope * over * over).over(v.over.root())
+    return Rows(at.ball(), over.ball(), slope.ball(), v.radius)
 
 
 def drift_ball(

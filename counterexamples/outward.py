@@ -60,34 +60,36 @@ class Vector:
         """Return the common part of two enclosures of the same numbers."""
         return Vector(np.maximum(self.lo, other.lo), np.minimum(self.hi, other.hi))
 
-    @property
-    def middle(self) -> Floats:
-        """A float in the interval."""
-        return self.lo / 2 + self.hi / 2
-
-    @property
-    def radius(self) -> Floats:
-        """At most this far are the numbers from ``middle``."""
-        middle = self.middle
-        return np.nextafter(np.maximum(self.hi - middle, middle - self.lo), np.inf)
-
-    @property
-    def size(self) -> Floats:
-        """The largest absolute value."""
-        return np.maximum(-self.lo, self.hi)
+    def ball(self) -> Ball:
+        """Return a float in each interval, and how far it is at most from what is enclosed."""
+        middle = self.lo / 2 + self.hi / 2
+        return Ball(middle, np.nextafter(np.maximum(self.hi - middle, middle - self.lo), np.inf))
 
 
-def product(a: Vector, b: Vector) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class Ball:
+    """Numbers within ``radius`` of ``middle``, elementwise."""
+
+    middle: Floats
+    radius: Floats
+
+    def pick(self, rows: NDArray[np.int64]) -> Ball:
+        """Return some of the rows."""
+        return Ball(self.middle[rows], self.radius[rows])
+
+
+def product(a: Ball, b: Ball) -> tuple[Floats, Floats]:
     """Return Σ_j a_j b_j along the last axis: a float, and at most how far off it is.
 
     Of n terms in any order, fused or not, the rounding is at most γ_n Σ|a_j b_j| with
     γ_n = nu/(1 − nu), u = 2^-53 (Higham 2002, *Accuracy and Stability*, section 3.1).  The bound is
     itself a sum of positive floats; the last factor covers what that loses.
     """
-    am, ar, bm, br = a.middle, a.radius, b.middle, b.radius
-    n = am.shape[-1]
+    n = a.middle.shape[-1]
     gamma = (n + 2) * 2.0**-53 / (1 - (n + 2) * 2.0**-53)
-    value = np.einsum("...j,...j->...", am, bm)
-    terms = gamma * np.abs(am * bm) + np.abs(am) * br + ar * (np.abs(bm) + br)
-    off = terms.sum(axis=-1) * (1 + (n + 8) * 2.0**-51) + n * 1e-300
-    return value, off
+    value = np.einsum("...j,...j->...", a.middle, b.middle)
+    am, bm = np.abs(a.middle), np.abs(b.middle)
+    # γ|a||b| + |a|r_b + r_a(|b| + r_b)
+    off = np.einsum("...j,...j->...", am, gamma * bm + b.radius)
+    off += np.einsum("...j,...j->...", a.radius, bm + b.radius)
+    return value, off * (1 + (n + 8) * 2.0**-51) + n * 1e-300
