@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from adamproof.counterexamples import beta_phase_diagram as square
 from adamproof.counterexamples import diagram as cells_of
 from adamproof.counterexamples import orbit
-from adamproof.counterexamples.diagram import Cells, boundary, diagram, edges, grid, point_signs, signs
+from adamproof.counterexamples.diagram import (
+    Cells,
+    boundary,
+    diagram,
+    edges,
+    grid,
+    point_signs,
+    signs,
+)
 from adamproof.counterexamples.harness import Game, play
 from adamproof.counterexamples.orbit import Pattern, averages, drift_ball, first, second, sign
 from adamproof.counterexamples.outward import Ball, Vector, product
@@ -105,7 +113,7 @@ def test_the_orbit_is_a_fixed_point_of_the_average(slopes: tuple[Fraction, ...],
 
 
 def inside(exact: Fraction, ball: Ball, j: int, loose: float = 0) -> bool:
-    """Whether a number lies in a ball, widened by its share of itself where it is known in floats only."""
+    """Whether a number lies in a ball, which is widened where the number is known in floats only."""
     radius = float(ball.radius[0, j])
     if not math.isfinite(radius):
         return True

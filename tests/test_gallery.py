@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,11 +20,10 @@ SHORT = Asked(steps=300)
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two counterexamples are enough to see what becomes of all."""
     two = MappingProxyType({name: catalogue()[name] for name in NAMES})
     monkeypatch.setattr(gallery, "catalogue", lambda: two)
-    yield
 
 
 def made(out: Path, asked: Asked = SHORT) -> tuple[int, str]:

@@ -85,7 +85,7 @@ def _made_by(asked: Asked) -> str:
     root = Path(__file__).parent
     told = hashlib.sha256(repr((asked.steps, asked.seeds, asked.device)).encode())
     for folder in ("counterexamples", "theory", "optimizers", "proofs_check"):
-        for file in sorted((root / folder).glob("*.py")):
+        for file in sorted((root / folder).rglob("*.py")):
             told.update(file.read_bytes())
     return told.hexdigest()[:16]
 
