@@ -13,6 +13,10 @@ that needs them.  Table of contents:
 ``feed``          a real optimizer on gradients that the caller names
 ``theorems``      what ``theory`` proves, as parts of a counterexample
 ``picture``       how a picture is written; iterate and average regret against t
+``outward``       vectors of float64 intervals, and products that know their error
+``orbit``         the moments under periodic gradients, in closed form, and their drift
+``diagram``       its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
+``beta_phase_diagram``  Adam ends at the worst point for most betas
 ``reddi_online``  Adam stays at the worst point (RKK18, Theorem 1)
 ``reddi_period``  Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
 ================  ============================================================
