@@ -14,6 +14,9 @@ What it breaks
     which that sign is proved: Adam ends at the worst point on most of β1 < √β2, the usual
     β = (0.9, 0.999) among it; near the border a million steps show the wrong end.
 
+    Of the losses of Theorem 1 (``reddi_online``), C x once and −x twice, at β1 = 0: for every C ≥ 2
+    and every β2 ≤ 3/(1 + C²), three times what the paper takes, Adam tends to +1.
+
 What repairs it
     β2 close to 1, how close depends on the losses: at β2 = 1 all v_j are equal, so D has the sign of
     Σ g_j, whatever β1, and D is continuous there.  Zhang et al. (2022) prove that for every problem

@@ -30,8 +30,8 @@ def _line(name: str, old: Expr) -> Expr:
 
 
 def steps() -> tuple[Step, ...]:
-    """Return the orbit, the way to it, the drift, the clamp, and the signs at the usual betas."""
-    return (*_orbit(), *_approach(), *_drift(), *_clamp(), *_ends())
+    """Return the orbit, the way to it, the drift, the clamp, and the signs at betas and for slopes."""
+    return (*_orbit(), *_approach(), *_drift(), *_clamp(), *_ends(), *_every_slope())
 
 
 def _orbit() -> tuple[Step, ...]:
@@ -77,7 +77,7 @@ def _drift() -> tuple[Step, ...]:
              Identity(1 / root - 1 / after, p / (root * after * (root + after)), DOMAINS),
              "at most p/(2 t^{3/2}): without a clamp a period takes α_t (D + o(1)) off x"),
         Step("… which is at most p/(2 t√t)",
-             Holds(sym.ge(1 / (2 * b**3), 1 / (b * (b + a) * (2 * b + a))), (),
+             Holds(sym.ge(1 / (2 * b**3) - 1 / (b * (b + a) * (2 * b + a)), 0), (),
                    {"a": "nonnegative", "b": "positive"}), "√t = b, √(t+p) = b + a"),
     )  # fmt: skip
 
@@ -85,14 +85,14 @@ def _drift() -> tuple[Step, ...]:
 def _clamp() -> tuple[Step, ...]:
     return (
         Step("D > 0: a clamp at hi only lowers x, and later steps keep the order",
-             Holds(sym.ge(high + over - y, high - y), (), SIGNS),
+             Holds(sym.ge((high + over - y) - (high - y), 0), (), SIGNS),
              "x = hi + s becomes hi: a period without a clamp at lo ends at most at y − α_t D/2, from "
              "some t on"),
         Step("… and one with a clamp at lo ends at most at lo + p α_t U, U ≥ |u|",
-             Holds(sym.ge(low + a + b, low + a), (), SIGNS),
+             Holds(sym.ge((low + a + b) - (low + a), 0), (), SIGNS),
              "after the clamp at most p steps, of α_t U at most: y' ≤ max(y − α_t D/2, lo + p α_t U)"),
         Step("Σ_{t≤T} 1/√t ≥ √T: √(n+1) − √n ≤ 1/√(n+1)",
-             Holds(sym.ge(1 / (b + a), ((b + a) ** 2 - b**2) / (2 * b + a)),
+             Holds(sym.ge(1 / (b + a) - ((b + a) ** 2 - b**2) / (2 * b + a), 0),
                    (sym.eq((b + a) ** 2 - b**2, 1),), {"a": "nonnegative", "b": "positive"}),
              "√n = b, √(n+1) = b + a: the sum diverges, so x reaches lo + p α_t U, and α_t → 0: "
              "x_t → lo.  D < 0: the same upside down, x_t → hi"),
@@ -130,6 +130,31 @@ def _ends() -> tuple[Step, ...]:
         out.append(Step(f"D {'>' if sign > 0 else '<'} 0 at β = ({beta1}, {beta2})", Ground(relation),
                         f"101 roots enclosed between rationals: Adam ends at {end}"))  # fmt: skip
     return tuple(out)
+
+
+def _every_slope() -> tuple[Step, ...]:
+    """For Cx, −x, −x (Reddi et al., Theorem 1) at β1 = 0: three times their β2 is as bad."""
+    q, beta = sym.symbol("q", "positive"), sym.beta2  # q = C²
+    given = (sym.ge(3 - beta * (1 + q), 0), sym.ge(q, 4))
+    first, second, third = q + beta + beta**2, 1 + beta * q + beta**2, 1 + beta + beta**2 * q
+    size, signs = 1 + beta + beta**2, {"q": "positive"}
+    line = _line("exp_avg_sq", third / size).subs(sym.g, sqrt(q))
+    return (
+        Step("slopes C, −1, −1, β1 = 0: v_1, v_2, v_3 on the orbit are C²+β2+β2², 1+β2C²+β2², "
+             "1+β2+β2²C², each over 1+β2+β2²",
+             Identity(line, first / size, signs), "the rule's line takes v_3 to v_1; q = C²"),
+        Step("C/√v_1 ≤ S for S = √(1+β2+β2²)",
+             Holds(sym.ge(first - q, 0), (), signs), "v_1 S² ≥ C²"),
+        Step("1/√v_2 ≥ S/2 for β2 ≤ 3/(1+C²)", Holds(sym.ge(4 - second, 0), given, signs),
+             "v_2 S² ≤ 4"),
+        Step("1/√v_3 ≥ S·5/√76 besides, for C ≥ 2",
+             Holds(sym.ge(Rational(76, 25) - third, 0), given, signs),
+             "v_3 S² ≤ 76/25, as β2 ≤ 3/5"),
+        Step("1/2 + 5/√76 > 1",
+             Ground(sym.gt(Rational(1, 2) + 5 / sqrt(sp.Integer(76)) - 1, 0)),
+             "so D = C/√v_1 − 1/√v_2 − 1/√v_3 < 0: for every C ≥ 2 and every β2 ≤ 3/(1+C²) Adam tends "
+             "to +1, which is the worst point for C > 2; the paper has β2 = 1/(1+C²)"),
+    )  # fmt: skip
 
 
 def control() -> Goal:

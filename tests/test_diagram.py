@@ -28,8 +28,11 @@ from adamproof.counterexamples.orbit import Pattern, averages, drift_ball, first
 from adamproof.counterexamples.outward import Ball, Vector, product
 from adamproof.counterexamples.players import Counting, Paper
 from adamproof.counterexamples.recurrence import Recurrence, ieee_roots
+from adamproof.proofs_check.engines import decide
 from adamproof.reproduce import find, judge
-from adamproof.theory.records import Verdict
+from adamproof.theory.records import Step, Verdict
+
+from .test_counterexamples import spoiled
 
 SLOPES = st.lists(st.integers(-9, 9).filter(bool).map(Fraction), min_size=1, max_size=7).map(tuple)
 BETA = st.floats(0, 1)
@@ -335,6 +338,20 @@ def test_it_is_refuted() -> None:
     found = judge(find("beta-phase-diagram"))
     assert (found.verdict, found.reasons) == (Verdict.REFUTED, [])
     assert [row[-1] for row in found.evidence.rows] == ["300 of 300"] * len(found.evidence.rows)
+
+
+@pytest.mark.parametrize(
+    "step", find("beta-phase-diagram").derivation(), ids=lambda step: step.text[:40]
+)
+def test_no_step_is_vacuous(step: Step) -> None:
+    assert decide(spoiled(step.goal)).verdict is not Verdict.PROVED
+
+
+def test_three_times_the_papers_beta2_is_as_bad_and_not_every_beta2() -> None:
+    for c in (2, 3, 10, 100):
+        pattern = Pattern(tuple(map(Fraction, (c, -1, -1))))
+        assert sign(pattern, Fraction(0), Fraction(3, 1 + c * c)) == -1
+        assert c == 2 or sign(pattern, Fraction(0), Fraction(99, 100)) == 1
 
 
 def test_a_wrong_cell_makes_it_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
