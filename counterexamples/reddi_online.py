@@ -68,9 +68,16 @@ def control() -> Goal:
 
 
 def game(slope: Fraction, alpha: Fraction = ALPHA, start: Fraction = Fraction(1)) -> Game:
-    """Return the losses for one C."""
+    """Return the losses for one C.
+
+    Raises:
+        ValueError: C is not greater than 2, and Theorem 1 says nothing.
+    """
     from .harness import Game
 
+    if slope <= 2:
+        told = "at C = 2 all points are as good, below it +1 is the best"
+        raise ValueError(f"Theorem 1 of Reddi et al. is about C > 2, got {slope}: {told}.")
     return Game((slope, Fraction(-1), Fraction(-1)), alpha, start)
 
 

@@ -179,7 +179,13 @@ def test_regret_against_the_definition() -> None:
 def test_best_point_must_be_best_at_all_times() -> None:
     assert reddi_period.game().best == -1
     with pytest.raises(ValueError, match="changes with time"):
-        _ = reddi_online.game(Fraction(2)).best
+        _ = Game((Fraction(2), Fraction(-1), Fraction(-1)), Fraction(1), Fraction(1)).best
+
+
+@pytest.mark.parametrize("slope", ["2", "1", "-3"])
+def test_a_slope_that_leaves_the_theorem(slope: str) -> None:
+    with pytest.raises(ValueError, match=f"Theorem 1 of Reddi et al. is about C > 2, got {slope}"):
+        reddi_online.game(Fraction(slope))
 
 
 # -- the recurrence ------------------------------------------------------------------------------
