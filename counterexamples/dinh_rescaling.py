@@ -280,6 +280,7 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
     left.plot(curve.a, curve.largest, color=STYLES[1][0], linewidth=2.4, label="largest eigenvalue")
     left.plot(curve.a, [10 * a**2 for a in curve.a], color="0.35", linestyle=":", label="$10a^2$, proved")
     left.set_xlabel("factor $a$ of the rescaling")
+    left.set_ylim(bottom=1)
     left.set_ylabel("sharpness at a minimum of loss 0")
     left.set_title("the same function for every $a$", fontsize=10)
     colours = iter(STYLES[2:])
