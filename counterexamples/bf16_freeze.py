@@ -92,7 +92,7 @@ def replay(steps: int) -> Evidence:
                         if pair[0] != pair[1]), 0)  # fmt: skip
         power = BETAS[1] ** (steps - 1)
         exact = power * (1 - BETAS[1]) * spike**2 + (1 - power) * later**2
-        kept = all(pair == (START, seen[0][1]) for pair in seen)
+        kept = all(pair == (Fraction(START), seen[0][1]) for pair in seen)
         if differs or not kept:
             what = f"torch leaves the model at step {differs}" if differs else "x or v moves"
             failure = failure or f"gradients {spike}, then {later}: {what}"

@@ -49,7 +49,7 @@ def _in_bfloat16() -> tuple[Step, ...]:
     times = tuple({"t": Fraction(t)} for t in range(1, SETTLED + 1))
 
     def kept(p: Point) -> bool:
-        return run()[1][int(p["t"]) - 1] == (START, FROZEN)
+        return run()[1][int(p["t"]) - 1] == (Fraction(START), FROZEN)
 
     def settled(p: Point) -> bool:
         before, _ = run()

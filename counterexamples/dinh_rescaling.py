@@ -130,7 +130,11 @@ def replay(steps: int) -> Evidence:
     for k in range(steps + 1):
         for a in dict.fromkeys((Fraction(2) ** k, Fraction(1, 2**k))):
             weights = rescaled(a)
-            sharp, pointed, bare = trace(weights), sum(slopes(weights, x)[2] ** 2 for x in DATA), rise(a, 0)
+            sharp, pointed, bare = (
+                trace(weights),
+                sum(slopes(weights, x)[2] ** 2 for x in DATA),
+                rise(a, 0),
+            )
             broken = [
                 what for what, holds in (
                     ("the function changes", [network(weights, x) for x in probes] == before),
@@ -148,8 +152,8 @@ def replay(steps: int) -> Evidence:
                 rows.append((str(a), "the same", "0", f"{float(pointed):.6g}", f"{float(sharp):.6g}",
                              f"{float(rise(a)):.6g}", f"{float(bare):.6g}"))  # fmt: skip
     return Evidence(
-        f"The network in rationals, rescaled by 2^k and 2^-k for k = 0 … {steps}; the function is looked "
-        f"at in {len(probes)} points, the box has ε = {RADIUS}.",
+        f"The network in rationals, rescaled by 2^k and 2^-k for k = 0 … {steps}; the function is "
+        f"looked at in {len(probes)} points, the box has ε = {RADIUS}.",
         ("a", "function", "loss", "H_vv <= largest eigenvalue", "trace of H >= it",
          "rise in the box ε(|θ|+1), %", "in the box ε|θ|, %"),
         tuple(rows),
@@ -179,8 +183,10 @@ def _hessians(device: str) -> Run:
 
     scales, largest, traces, failure = [2.0 ** (k / 4) for k in range(-24, 25)], [], [], ""
     for a in scales:
-        point = torch.tensor(rescaled(a, [float(w) for w in WEIGHTS]), dtype=torch.float64, device=device)
-        hessian = torch.func.hessian(error)(point)
+        point = torch.tensor(
+            rescaled(a, [float(w) for w in WEIGHTS]), dtype=torch.float64, device=device
+        )
+        hessian = torch.autograd.functional.hessian(error, point)
         largest.append(float(torch.linalg.eigvalsh(hessian)[-1]))
         traces.append(float(hessian.trace()))
         low, high = 10 * a**2, 10 * a**2 + 13 + 3 / a**2
@@ -189,7 +195,7 @@ def _hessians(device: str) -> Run:
     told: dict[str, float | str] = {
         f"λ, a = {a}": largest[scales.index(float(a))] for a in (PLAIN, SHARP)
     }
-    return Run("torch.func.hessian", "Hessian", 0, told, Sharpness(scales, largest, traces),
+    return Run("torch.autograd, twice", "Hessian", 0, told, Sharpness(scales, largest, traces),
                failure=failure)  # fmt: skip
 
 
@@ -278,7 +284,9 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
     left.plot(curve.a, curve.trace, color=STYLES[0][0], linestyle="--", label="trace of the Hessian",
               zorder=3)  # fmt: skip
     left.plot(curve.a, curve.largest, color=STYLES[1][0], linewidth=2.4, label="largest eigenvalue")
-    left.plot(curve.a, [10 * a**2 for a in curve.a], color="0.35", linestyle=":", label="$10a^2$, proved")
+    left.plot(
+        curve.a, [10 * a**2 for a in curve.a], color="0.35", linestyle=":", label="$10a^2$, proved"
+    )
     left.set_xlabel("factor $a$ of the rescaling")
     left.set_ylim(bottom=1)
     left.set_ylabel("sharpness at a minimum of loss 0")

@@ -36,7 +36,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..theory.records import Goal, Step
 from ..theory.sources import FOLKLORE
@@ -87,9 +87,8 @@ def replay(steps: int) -> Evidence:
                 adam.step(gradient)
             if t == 0:
                 first = [(adam.m, adam.v, adam.divisor) for adam in adams]
-        gradients = [float(g) for g in GRADIENTS]
-        real = feed(lambda p, eps=eps: torch.optim.Adam(p, eps=float(eps)), [0.0] * len(gradients),
-                    lambda x, t, fixed=gradients: fixed, steps, dtype="float16")[-1]  # fmt: skip
+        real = feed(_made(torch.optim.Adam, eps), [0.0] * len(GRADIENTS),
+                    lambda x, t: [float(g) for g in GRADIENTS], steps, dtype="float16")[-1]  # fmt: skip
         for gradient, adam, (m, v, divisor), x, want in zip(
             GRADIENTS, adams, first, real, told, strict=True
         ):
@@ -105,6 +104,11 @@ def replay(steps: int) -> Evidence:
         tuple(rows),
         failure,
     )
+
+
+def _made(cls: Any, eps: Fraction) -> Optimizer:
+    """Return what makes Adam with that ε."""
+    return lambda params: cls(params, lr=float(ALPHA), eps=float(eps))
 
 
 def _shown(x: Fraction) -> str:
@@ -152,11 +156,11 @@ def runs(asked: Asked) -> tuple[Run, ...]:
     from .. import optimizers as ours
 
     steps = asked.steps or RUN_STEPS
-    out = [_run("paper's formula", "float64, ε = 1e-8", _formula(min(steps, 20)), steps, lost=False)]
+    few = min(steps, 20)  # one coordinate after the other
+    out = [_run("paper's formula", "float64, ε = 1e-8", _formula(few), few, lost=False)]
     for dtype, eps in (("float32", EPS), ("float16", EPS), ("float16", ENOUGH)):
         for name, cls in (("torch.optim.Adam", torch.optim.Adam), ("adamproof Adam", ours.Adam)):
-            found = _sweep(lambda p, cls=cls, eps=eps: cls(p, lr=float(ALPHA), eps=float(eps)),
-                           dtype, steps, asked.device)  # fmt: skip
+            found = _sweep(_made(cls, eps), dtype, steps, asked.device)
             method = f"{dtype}, ε = 1e{round(math.log10(float(eps)))}"
             out.append(_run(name, method, found, steps, lost=dtype == "float16" and eps == EPS))
     for name, make in asked.guests:
@@ -173,9 +177,10 @@ def _run(name: str, method: str, found: Swept, steps: int, *, lost: bool | None)
         from ..theory.precision import infinite_steps
 
         first, last = map(float, infinite_steps())
-        want = [g for g in found.gradients if g < first], [
-            g for g in found.gradients if first <= g <= last
-        ]
+        want = (
+            [g for g in found.gradients if g < first],
+            [g for g in found.gradients if first <= g <= last],
+        )
         if (nan, infinite) != want:
             failure = f"{name}, {method}: other gradients than claimed have no number or infinity"
     elif lost is False and (nan or infinite):
@@ -200,7 +205,8 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
         finite = [(g, x if math.isfinite(x) else math.nan) for g, x in pairs]
         solid = style == "-"
         axes.plot([g for g, _ in finite], [x for _, x in finite], color=colour, linestyle=style,
-                  label=run.method, linewidth=2.2 if solid else 1.5, zorder=2 if solid else 3)  # fmt: skip
+                  label=run.method, linewidth=2.2 if solid else 1.5,
+                  zorder=2 if solid else 3)  # fmt: skip
         bad = [(g, x) for g, x in pairs if not math.isfinite(x)]
         for word, test in (("0/0", math.isnan), ("infinite", math.isinf)):
             where = [g for g, x in bad if test(x)]

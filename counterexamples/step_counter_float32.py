@@ -10,9 +10,9 @@ The object
 
 What it breaks
     float32 has no number between 2^24 and 2^24 + 2, and 2^24 + 1 is rounded back to 2^24: there the
-    counter stays.  So the rate stays at 10/16777225, while α_t tends to 0: at t = 2^30 the step is almost
-    64 times too long, and later by every factor.  The sum of the rates grows linearly, not like a
-    logarithm.
+    counter stays.  So the rate stays at 10/16777225, while α_t tends to 0: at t = 2^30 the step is
+    almost 64 times too long, and later by every factor.  The sum of the rates grows linearly, not
+    like a logarithm.
 
 Which hypotheses were needed
     η > 0, and more than 2^24 steps, which is 16.8 million.

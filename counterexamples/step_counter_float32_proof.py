@@ -1,6 +1,4 @@
-"""The derivation behind ``step_counter_float32``: what ``theory.counter`` says of AdaGrad and of Adam,
-and the numbers of the object.
-"""
+"""The derivation behind ``step_counter_float32``: the counter, AdaGrad's line, and the numbers."""
 
 from __future__ import annotations
 

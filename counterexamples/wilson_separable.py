@@ -13,9 +13,9 @@ The object
 What it breaks
     Adam, AdaGrad and RMSprop (ε = 0) move along sign(Xᵀy) and end at sign(Xᵀy)/4, which fits the
     data as gradient descent does.  But it puts every new datum at +1: its error is the rate of the
-    label -1, a half where both are as frequent, which is chance.  Gradient descent ends at the solution of least norm, which is
-    wrong on no new datum.  And ε decides: with ε = 10^4, at the rate that belongs to it, Adam is
-    right on all of them.
+    label -1, a half where both are as frequent, which is chance.  Gradient descent ends at the
+    solution of least norm, which is wrong on no new datum.  And ε decides: with ε = 10^4, at the
+    rate that belongs to it, Adam is right on all of them.
 
 Which hypotheses were needed
     More data of label 1 than of -1, so that the sign of feature 2 is +1; ε = 0, a fresh state, one
@@ -328,7 +328,7 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
     below.set_ylim(min(-0.55, 1.1 * low), max(0.45, 1.1 * max(max(run.curve.minus) for run in found)))
     below.set_ylabel("score of a new datum, $y = -1$")
     below.annotate("wrong side: test error 1/2", (0.01, 0.93), xycoords="axes fraction", va="top")
-    below.annotate("right side: test error 0", (0.01, 0.05), xycoords="axes fraction")
+    below.annotate("right side: test error 0", (0.99, 0.05), xycoords="axes fraction", ha="right")
     below.set_xlabel("step $t$")
     below.set_xlim(1, max(2, found[0].steps))
     plain(above)

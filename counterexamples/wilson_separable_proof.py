@@ -14,7 +14,7 @@ from ..theory.floats import holds_at
 from ..theory.records import Expr, Goal, Holds, Identity, Point, Step
 from ..theory.rules import adam, sgd
 from .theorems import theorem
-from .wilson_separable import KAPPA, LABELS, data, dot, errors, least_norm, signs, error_rate
+from .wilson_separable import KAPPA, LABELS, data, dot, error_rate, errors, least_norm, signs
 
 #: The rules that move by the sign of a feature alone where ε = 0.
 ADAPTIVE = ("adam", "adagrad", "rmsprop")
@@ -55,10 +55,10 @@ def _object() -> tuple[Step, ...]:
 
     def on_ray(p: Point) -> bool:
         row = rows[int(p["i"])]
-        return dot(row, [KAPPA * s for s in signs()]) == KAPPA * LABELS[int(p["i"])]
+        return bool(dot(row, [KAPPA * s for s in signs()]) == KAPPA * LABELS[int(p["i"])])
 
     def fits(p: Point) -> bool:
-        return errors(rows, least_norm())[int(p["i"])] == 0 == errors(rows, signs())[int(p["i"])]
+        return not any(errors(rows, w)[int(p["i"])] for w in (least_norm(), signs()))
 
     def costs(p: Point) -> bool:
         return error_rate((signs, least_norm)[int(p["side"])]()) == (Fraction(1, 2), 0)[int(p["side"])]
