@@ -183,10 +183,12 @@ def _hessians(device: str) -> Run:
 
     scales, largest, traces, failure = [2.0 ** (k / 4) for k in range(-24, 25)], [], [], ""
     for a in scales:
-        point = torch.tensor(
-            rescaled(a, [float(w) for w in WEIGHTS]), dtype=torch.float64, device=device
-        )
-        hessian = torch.autograd.functional.hessian(error, point)
+        weights = rescaled(a, [float(w) for w in WEIGHTS])
+        point = torch.tensor(weights, dtype=torch.float64, device=device, requires_grad=True)
+        (first,) = torch.autograd.grad(error(point), point, create_graph=True)
+        hessian = torch.stack([
+            torch.autograd.grad(slope, point, retain_graph=True)[0] for slope in first
+        ])
         largest.append(float(torch.linalg.eigvalsh(hessian)[-1]))
         traces.append(float(hessian.trace()))
         low, high = 10 * a**2, 10 * a**2 + 13 + 3 / a**2
