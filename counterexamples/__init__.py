@@ -3,7 +3,7 @@
 Importing this folder, or any file in it, is light: SymPy, torch and numba are loaded by the call
 that needs them.  Table of contents:
 
-========================  ============================================================================
+========================  =====================================================================
 ``record``                what a counterexample is
 ``catalogue``             every counterexample, by id; a new file here is found by itself
 ``harness``               one loop, one clamp, one schedule, for paper, torch and ours
@@ -22,7 +22,22 @@ that needs them.  Table of contents:
 ``fused_sgd_half``        torch 2.13's fused SGD leaves half precision parameters alone
 ``dinh_rescaling``        the same function, arbitrarily sharp (D17, Theorem 4)
 ``wilson_separable``      adaptive rules fit the data and are at chance on new data (W17, 3.3)
-========================  ============================================================================
+``record``                what a counterexample is
+``catalogue``             every counterexample, by id; a new file here is found by itself
+``harness``               one loop, one clamp, one schedule, for paper, torch and ours
+``players``               who plays in it: the paper's rule, exactly or in floats; real optimizers
+``recurrence``            the same runs a thousand times quicker, bit for bit
+``compare``               the runs side by side, each held against its implementation
+``feed``                  a real optimizer on gradients that the caller names
+``theorems``              what ``theory`` proves, as parts of a counterexample
+``picture``               how a picture is written; iterate and average regret against t
+``outward``               vectors of float64 intervals, and products that know their error
+``orbit``                 the moments under periodic gradients, in closed form, and their drift
+``diagram``               its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
+``beta_phase_diagram``    Adam ends at the worst point for most betas
+``reddi_online``          Adam stays at the worst point (RKK18, Theorem 1)
+``reddi_period``          Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
+========================  =====================================================================
 """
 
 if __name__ != "adamproof.counterexamples":

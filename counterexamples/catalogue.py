@@ -1,6 +1,6 @@
 """Every counterexample by id: each module of this folder that has a ``COUNTEREXAMPLE``.
 
-A file ``NAME_proof`` holds the derivation of ``NAME``, and is loaded only when that is asked for.
+Other files of the folder are not loaded here: they may need NumPy, or SymPy for a derivation.
 
 >>> "reddi-online" in catalogue()
 True
@@ -11,6 +11,7 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 
 from . import __path__ as _folder
@@ -26,12 +27,20 @@ def catalogue() -> MappingProxyType[str, Counterexample]:
     """
     found: dict[str, Counterexample] = {}
     for module in sorted(pkgutil.iter_modules(_folder), key=lambda m: m.name):
-        if module.name.endswith("_proof"):
+        name = f"{__package__}.{module.name}"
+        if not _has_one(name):
             continue
-        example = getattr(import_module(f"{__package__}.{module.name}"), "COUNTEREXAMPLE", None)
-        if not isinstance(example, Counterexample):
-            continue
+        example: Counterexample = import_module(name).COUNTEREXAMPLE
         if example.id in found:
             raise ValueError(f"two counterexamples are called {example.id}")
         found[example.id] = example
     return MappingProxyType(found)
+
+
+def _has_one(name: str) -> bool:
+    """Return whether the source of a module defines a counterexample, without loading it."""
+    spec = find_spec(name)
+    source = (
+        get_source(name) if spec and (get_source := getattr(spec.loader, "get_source", None)) else None
+    )
+    return source is not None and "\nCOUNTEREXAMPLE = " in source

@@ -116,21 +116,24 @@ def explain(
 
 @app.command()
 def reproduce(
-    name: Annotated[str, typer.Argument(help="A counterexample.")] = "",
+    name: Annotated[str, typer.Argument(help="A counterexample, or all.")] = "",
     steps: Annotated[Optional[int], typer.Option(help="Steps of the long run.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(help="Random repetitions.")] = None,  # noqa: UP045
     optimizer: Annotated[str, typer.Option(help="One more to run: MODULE:CLASS(OPTION=VALUE).")] = "",
     plot: Annotated[Optional[Path], typer.Option(help="Draw a picture there.")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="With all: the folder.")] = None,  # noqa: UP045
     device: Device = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="List the counterexamples.")] = False,
 ) -> None:
     """Replay a counterexample: exact evidence, the runs side by side, a picture."""
-    from .reproduce import listing
+    from .reproduce import listing, run_all
     from .reproduce import reproduce as run
 
     if list_them or not name:
         raise typer.Exit(listing())
+    if name == "all":
+        raise typer.Exit(run_all(out, steps=steps, seeds=seeds, device=device))
     raise typer.Exit(
         run(name, steps=steps, seeds=seeds, optimizer=optimizer, plot=plot, device=device, as_json=json)
     )

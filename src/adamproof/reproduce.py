@@ -129,9 +129,7 @@ def reproduce(
     """
     console = console or Console(width=None if sys.stdout.isatty() else 120)
     example = find(name)
-    for option, given in (("--steps", steps), ("--seeds", seeds)):
-        if given is not None and given < 1:
-            raise UsageError(f"{option} must be at least 1, got {given}.")
+    _check_counts(steps, seeds)
     if plot is not None:
         _check_path(plot)
     check_device(device)
@@ -151,6 +149,34 @@ def reproduce(
         if plot is not None:
             console.print(f"picture: {plot}", markup=False, highlight=False, soft_wrap=True)
     return 0 if found.verdict is Verdict.REFUTED else 1
+
+
+def run_all(
+    out: Path | None, *, steps: int | None = None, seeds: int | None = None, device: str = "cpu"
+) -> int:
+    """Reproduce every counterexample into a folder with an index page.
+
+    Returns:
+        The exit status: 0 where all are refuted, 1 otherwise.
+
+    Raises:
+        UsageError: the request cannot be met.
+    """
+    from .gallery import everything
+
+    if out is None:
+        raise UsageError("reproduce all needs a folder to write to: --out DIR.")
+    _check_counts(steps, seeds)
+    check_device(device)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with _without_collector(), _Bars(console, quiet=False) as bars:
+        return everything(out, Asked(steps, seeds, device, report=bars), console)
+
+
+def _check_counts(steps: int | None, seeds: int | None) -> None:
+    for option, given in (("--steps", steps), ("--seeds", seeds)):
+        if given is not None and given < 1:
+            raise UsageError(f"{option} must be at least 1, got {given}.")
 
 
 def listing(console: Console | None = None) -> int:
