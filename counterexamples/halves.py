@@ -13,8 +13,8 @@ from math import isqrt
 
 from ..theory.floats import FLOAT32, Format, mul_addcmul, stored
 
-#: Bits of a root that are looked at before it is rounded: more than three times float32's.
-ROOT_BITS = 90
+#: Bits after the point of a root before it is rounded: three times float32's for its smallest number.
+ROOT_BITS = 150
 
 
 @dataclass

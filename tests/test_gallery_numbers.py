@@ -29,7 +29,7 @@ from adamproof.proofs_check.judge import Judge
 from adamproof.proofs_check.subjects import builtin
 from adamproof.reproduce import Reproduced, find, judge, reproduce
 from adamproof.theory.catalogue import claims
-from adamproof.theory.floats import BFLOAT16, FLOAT16, FLOAT32
+from adamproof.theory.floats import BFLOAT16, FLOAT16
 from adamproof.theory.records import Every, Holds, Level, Verdict
 
 from .test_counterexamples import spoiled
@@ -272,12 +272,15 @@ def test_halves_are_torchs_adam(
         assert (model.x, model.m, model.v) == tuple(map(Fraction, seen))
 
 
-@given(st.fractions(0, 10**6, max_denominator=10**9))
-def test_roots_are_those_of_float32(value: Fraction) -> None:
+@pytest.mark.parametrize("form", [FLOAT16, BFLOAT16], ids=lambda form: form.name)
+def test_roots_are_those_of_torch(form: Any) -> None:
+    """Of every number of the format; in float32 itself torch may take a neighbour."""
     from adamproof.counterexamples.halves import _root
 
-    held = FLOAT32.round(value)
-    assert _root(held) == Fraction(torch.tensor(float(held)).sqrt().item())
+    numbers = [form.number(i) for i in range(form.count)]
+    roots = torch.tensor([float(n) for n in numbers], dtype=torch.float64)
+    seen = roots.to(getattr(torch, form.name)).sqrt().double().tolist()
+    assert [float(form.round(_root(n))) for n in numbers] == seen
 
 
 # -- what is said of the objects ---------------------------------------------------------------------
