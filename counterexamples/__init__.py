@@ -3,23 +3,30 @@
 Importing this folder, or any file in it, is light: SymPy, torch and numba are loaded by the call
 that needs them.  Table of contents:
 
-================  ============================================================
-``record``        what a counterexample is
-``catalogue``     every counterexample, by id; a new file here is found by itself
-``harness``       one loop, one clamp, one schedule, for paper, torch and ours
-``players``       who plays in it: the paper's rule, exactly or in floats; real optimizers
-``recurrence``    the same runs a thousand times quicker, bit for bit
-``compare``       the runs side by side, each held against its implementation
-``feed``          a real optimizer on gradients that the caller names
-``theorems``      what ``theory`` proves, as parts of a counterexample
-``picture``       how a picture is written; iterate and average regret against t
-``outward``       vectors of float64 intervals, and products that know their error
-``orbit``         the moments under periodic gradients, in closed form, and their drift
-``diagram``       its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
-``beta_phase_diagram``  Adam ends at the worst point for most betas
-``reddi_online``  Adam stays at the worst point (RKK18, Theorem 1)
-``reddi_period``  Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
-================  ============================================================
+========================  ============================================================================
+``record``                what a counterexample is
+``catalogue``             every counterexample, by id; a new file here is found by itself
+``harness``               one loop, one clamp, one schedule, for paper, torch and ours
+``players``               who plays in it: the paper's rule, exactly or in floats; real optimizers
+``recurrence``            the same runs a thousand times quicker, bit for bit
+``compare``               the runs side by side, each held against its implementation
+``feed``                  a real optimizer on gradients that the caller names
+``theorems``              what ``theory`` proves, as parts of a counterexample
+``picture``               how a picture is written; iterate and average regret against t
+``outward``               vectors of float64 intervals, and products that know their error
+``orbit``                 the moments under periodic gradients, in closed form, and their drift
+``diagram``               its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
+``beta_phase_diagram``    Adam ends at the worst point for most betas
+``reddi_online``          Adam stays at the worst point (RKK18, Theorem 1)
+``reddi_period``          Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
+``halves``                Adam in a half type, exactly: every operation and every rounding of torch's
+``fp16_nan``              ε = 1e-8 is 0 in float16: NaN where the gradient is 0
+``bf16_freeze``           in bfloat16 neither v nor x moves
+``step_counter_float32``  a float32 counter stops at 2^24, and AdaGrad's rate with it
+``fused_sgd_half``        torch 2.13's fused SGD leaves half precision parameters alone
+``dinh_rescaling``        the same function, arbitrarily sharp (D17, Theorem 4)
+``wilson_separable``      adaptive rules fit the data and are at chance on new data (W17, 3.3)
+========================  ============================================================================
 """
 
 if __name__ != "adamproof.counterexamples":
