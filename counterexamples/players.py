@@ -83,6 +83,10 @@ class Paper:
         """Where it stands."""
         return self._values["x"]
 
+    def state(self, name: str) -> Any:
+        """Return a state entry of the rule."""
+        return self._values[name]
+
     def step(self, gradient: Any, rate: Any) -> None:
         """Take one step of the rule."""
         self._t += 1

@@ -65,10 +65,11 @@ def _line(name: str, old: Expr, gradient: Expr) -> Expr:
 
 def steps() -> tuple[Step, ...]:
     """Return the orbit, then Adam's drift along it, then AMSGrad's."""
-    return (*_orbit(), *_adam(), *_amsgrad())
+    return (*settling(), *_adam(), *sum_of_moments())
 
 
-def _orbit() -> tuple[Step, ...]:
+def settling() -> tuple[Step, ...]:
+    """Return the orbit, how the moments approach it, and why the drift along it decides."""
     return (
         Step("a slope -B takes m from m_j = -B + (A + B)(1 - β1) β1^{j-1}/(1 - β1^p) to m_{j+1}",
              Identity(_line("exp_avg", m(j), -B), m(j + 1), DOMAINS), "the rule's line for m"),
@@ -107,13 +108,14 @@ def _adam() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def _amsgrad() -> tuple[Step, ...]:
+def sum_of_moments() -> tuple[Step, ...]:
+    """Return why AMSGrad drifts the way of the sum of the slopes."""
     return (
         Step("m_j is the difference of S_j = -B j + (A + B)(1 - β1^j)/(1 - β1^p) and S_{j-1}",
              Identity(summed(j) - summed(j - 1), m(j), DOMAINS), "a geometric sum, telescoped"),
         Step("S_p - S_0 = A - (p - 1) B: over a period, Σ m_j is the sum of the slopes",
              Identity(summed(p) - summed(sp.Integer(0)), A - (p - 1) * B, DOMAINS), "above"),
-        Step("AMSGrad: that is positive when A > (p - 1) B, as 1010 > 100 · 10 is",
+        Step("AMSGrad: that is positive when A > (p - 1) B, as in 1010 > 100 · 10",
              Holds(sym.gt(A - (p - 1) * B, 0), (sym.gt(A, (p - 1) * B),), DOMAINS,
                    {A: (p - 1) * B + excess}),
              "the stored maximum never falls and never exceeds A², so it tends to a constant U, in "
