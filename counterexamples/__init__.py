@@ -18,6 +18,7 @@ that needs them.  Table of contents:
 ``reddi_general_beta``  any β1 < √β2 has a problem that Adam fails (RKK18, Theorem 2)
 ``reddi_online``        Adam stays at the worst point (RKK18, Theorem 1)
 ``reddi_period``        Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
+``seeds``               many random games at once
 ``reddi_stochastic``    the same with random losses (RKK18, Theorem 3)
 ======================  ==================================================================
 """

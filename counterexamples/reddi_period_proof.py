@@ -57,7 +57,7 @@ def climb(beta2: Expr, eps: Expr) -> Expr:
     return sp.Add(*terms, evaluate=False)
 
 
-def _line(name: str, old: Expr, gradient: Expr) -> Expr:
+def line(name: str, old: Expr, gradient: Expr) -> Expr:
     """Return the rule's own line for a moment."""
     line = adam(corrected=False).transition()[name]
     return line.subs({sym.old(name): old, sym.g: gradient}, simultaneous=True)
@@ -72,20 +72,20 @@ def settling() -> tuple[Step, ...]:
     """Return the orbit, how the moments approach it, and why the drift along it decides."""
     return (
         Step("a slope -B takes m from m_j = -B + (A + B)(1 - β1) β1^{j-1}/(1 - β1^p) to m_{j+1}",
-             Identity(_line("exp_avg", m(j), -B), m(j + 1), DOMAINS), "the rule's line for m"),
+             Identity(line("exp_avg", m(j), -B), m(j + 1), DOMAINS), "the rule's line for m"),
         Step("the slope A takes m from m_p to m_1",
-             Identity(_line("exp_avg", m(p), A), m(sp.Integer(1)), DOMAINS),
+             Identity(line("exp_avg", m(p), A), m(sp.Integer(1)), DOMAINS),
              "the rule's line for m"),
         Step("the same for v_j = B² + (A² - B²)(1 - β2) β2^{j-1}/(1 - β2^p)",
-             Identity(_line("exp_avg_sq", v(j), -B), v(j + 1), DOMAINS), "the rule's line for v"),
+             Identity(line("exp_avg_sq", v(j), -B), v(j + 1), DOMAINS), "the rule's line for v"),
         Step("… which the slope A takes from v_p to v_1",
-             Identity(_line("exp_avg_sq", v(p), A), v(sp.Integer(1)), DOMAINS),
+             Identity(line("exp_avg_sq", v(p), A), v(sp.Integer(1)), DOMAINS),
              "the rule's line for v"),
         Step("a distance δ of m from the orbit becomes β1 δ",
-             Identity(_line("exp_avg", m(j) + delta, -B) - m(j + 1), sym.beta1 * delta, DOMAINS),
+             Identity(line("exp_avg", m(j) + delta, -B) - m(j + 1), sym.beta1 * delta, DOMAINS),
              "linear: from any beginning, m_t approaches the orbit like β1^t"),
         Step("a distance δ of v from the orbit becomes β2 δ",
-             Identity(_line("exp_avg_sq", v(j) + delta, -B) - v(j + 1), sym.beta2 * delta, DOMAINS),
+             Identity(line("exp_avg_sq", v(j) + delta, -B) - v(j + 1), sym.beta2 * delta, DOMAINS),
              "linear: v_t approaches the orbit like β2^t, and 1 - β^t approaches 1 like β^t"),
         Step("within a period 1/√t changes by 1/√t - 1/√(t+p) = p/(√t √(t+p) (√t + √(t+p)))",
              Identity(1 / sqrt(t) - 1 / sqrt(t + p),
