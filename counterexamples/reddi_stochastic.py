@@ -247,7 +247,8 @@ def _claimed(method: Method, run: Spread, few: bool) -> tuple[str, str]:
         if pushed[1] < least or pushed[0] <= 0:
             told = f"{method.name}: {told}, and should be at least {least:.5f}"
             return (told, "") if few else ("", told)
-        return f"{told}; proved: at least {least:.5f}", ""
+        where = "" if method.correction == "none" else " for ε = 0 and no correction"
+        return f"{told}; proved{where}: at least {least:.5f}", ""
     return "", ""
 
 

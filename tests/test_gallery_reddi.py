@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,19 +45,20 @@ METHODS = reddi_stochastic.methods()
 LOSSES = reddi_stochastic.draw_of_runs()
 
 
-@pytest.fixture(scope="module")
-def judged() -> dict[str, Reproduced]:
-    return {name: judge(find(name)) for name in LEVELS}
+@cache
+def judged(name: str) -> Reproduced:
+    return judge(find(name))
 
 
 # -- all of them -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_refuted(judged: dict[str, Reproduced], name: str) -> None:
-    found = judged[name]
-    assert found.reasons == []
-    assert (found.verdict, found.level) == (Verdict.REFUTED, LEVELS[name])
+def test_refuted(name: str) -> None:
+    found = judged(name)
+    reasons, verdict = found.reasons, (found.verdict, found.level)  # pytest would print all of it
+    assert reasons == []
+    assert verdict == (Verdict.REFUTED, LEVELS[name])
     names = {run.name for run in found.runs}
     assert "the paper's formula" in names
     assert any(n.startswith("torch.optim.Adam") for n in names)
@@ -211,12 +213,12 @@ def test_a_drift_that_is_not_upwards_is_noticed(monkeypatch: pytest.MonkeyPatch)
     assert "is not upwards" in reddi_general_beta.replay(1).failure
 
 
-def test_general_beta_ends(judged: dict[str, Reproduced]) -> None:
-    for run in judged["reddi-general-beta"].runs:
+def test_general_beta_ends() -> None:
+    for run in judged("reddi-general-beta").runs:
         up = run.method.startswith("Adam") and "β2 =" not in run.method
         assert run.found["x at the end"] == pytest.approx(1 if up else -1, abs=0.02)
         assert (run.found["average regret"] > 2 / 148) or not up
-    methods = {run.method for run in judged["reddi-general-beta"].runs}
+    methods = {run.method for run in judged("reddi-general-beta").runs}
     assert "Adam (ε = 1e-8, β2 = 0.99999)" in methods
 
 
@@ -338,23 +340,24 @@ def test_an_expected_step_below_the_bound_is_noticed(monkeypatch: pytest.MonkeyP
 
 
 def test_the_interval_holds_the_mean() -> None:
-    draws = np.random.default_rng(1).beta(0.2, 0.1, (300, 400)) * 2 - 1
+    draws = np.random.default_rng(1).beta(0.2, 0.1, (50, 20_000)) * 2 - 1
     mean, found = 2 * 0.2 / 0.3 - 1, [reddi_stochastic.interval(row, -1, 1) for row in draws]
     assert all(low <= mean <= high for low, high in found)
-    assert max(high - low for low, high in found) < 0.9
+    assert max(high - low for low, high in found) < 0.1
     assert reddi_stochastic.interval(np.array([0.5]), -1, 1) == (-1, 1)
     wide, narrow = (np.ptp(reddi_stochastic.interval(np.full(n, 0.5), -1, 1)) for n in (200, 20_000))
     assert wide > narrow > 0
 
 
-def test_seeds_end_where_they_should(judged: dict[str, Reproduced]) -> None:
-    for run in judged["reddi-stochastic"].runs:
+def test_seeds_end_where_they_should() -> None:
+    for run in judged("reddi-stochastic").runs:
         end = -1 if "AMSGrad" in run.method else 1
         assert run.found["mean x at the end"] == pytest.approx(end, abs=0.05)
         assert (run.curve.x.shape[0], run.steps) == (2000, 50_000)
         assert "within" in run.agreement
-    adam = [run for run in judged["reddi-stochastic"].runs if "AMSGrad" not in run.method]
-    assert all("proved: at least 0.00086" in run.remark for run in adam)
+    adam = [run for run in judged("reddi-stochastic").runs if "AMSGrad" not in run.method]
+    assert "proved: at least 0.00086" in adam[0].remark
+    assert all("proved for ε = 0 and no correction: at least" in run.remark for run in adam[1:])
 
 
 def test_seeds_that_end_elsewhere_are_noticed() -> None:
@@ -401,8 +404,8 @@ def test_the_box_clamps_after_each_step() -> None:
     assert path == [[0.5], [1.0], [0.75], [0.5]]
 
 
-def test_adabound_ends(judged: dict[str, Reproduced]) -> None:
-    for run in judged["adabound-fails"].runs:
+def test_adabound_ends() -> None:
+    for run in judged("adabound-fails").runs:
         end = -1 if "AdaBound" in run.method else 1
         assert run.found["x at the end"] == pytest.approx(end, abs=0.05)
     assert find("adabound-fails").refutes == ("adabound-rate-monotone", "adabound-regret")
@@ -434,8 +437,8 @@ def test_fates_that_are_not_as_claimed_are_noticed() -> None:
         assert "no bursts" in adam_limit_cycle._claimed(default, other)[1]
 
 
-def test_the_default_betas_leave_and_burst(judged: dict[str, Reproduced]) -> None:
-    runs = judged["adam-limit-cycle"].runs
+def test_the_default_betas_leave_and_burst() -> None:
+    runs = judged("adam-limit-cycle").runs
     assert len(runs) == 9
     for run in runs:
         if "0.9, 0.999" in run.method:
