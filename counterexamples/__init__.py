@@ -1,32 +1,39 @@
 """Refuted statements, one per file, each with an exact witness.
 
-Importing this folder, or any file in it, is light: SymPy, torch and numba are loaded by the call
-that needs them.  Table of contents:
+Importing this folder, or any file in it that holds a counterexample, is light: SymPy, torch and numba are
+loaded by the call that needs them.  What they share, then the counterexamples (``NAME_proof`` holds the
+derivation of ``NAME``):
 
-========================  ============================================================================
-``record``                what a counterexample is
-``catalogue``             every counterexample, by id; a new file here is found by itself
-``harness``               one loop, one clamp, one schedule, for paper, torch and ours
-``players``               who plays in it: the paper's rule, exactly or in floats; real optimizers
-``recurrence``            the same runs a thousand times quicker, bit for bit
-``compare``               the runs side by side, each held against its implementation
-``feed``                  a real optimizer on gradients that the caller names
-``theorems``              what ``theory`` proves, as parts of a counterexample
-``picture``               how a picture is written; iterate and average regret against t
-``outward``               vectors of float64 intervals, and products that know their error
-``orbit``                 the moments under periodic gradients, in closed form, and their drift
-``diagram``               its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
-``beta_phase_diagram``    Adam ends at the worst point for most betas
-``reddi_online``          Adam stays at the worst point (RKK18, Theorem 1)
-``reddi_period``          Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
-``halves``                Adam in a half type, exactly: every operation and every rounding of torch's
-``fp16_nan``              ε = 1e-8 is 0 in float16: NaN where the gradient is 0
-``bf16_freeze``           in bfloat16 neither v nor x moves
-``step_counter_float32``  a float32 counter stops at 2^24, and AdaGrad's rate with it
-``fused_sgd_half``        torch 2.13's fused SGD leaves half precision parameters alone
-``dinh_rescaling``        the same function, arbitrarily sharp (D17, Theorem 4)
-``wilson_separable``      adaptive rules fit the data and are at chance on new data (W17, 3.3)
-========================  ============================================================================
+==============================  =========================================================================
+``record``                      what a counterexample is
+``catalogue``                   every counterexample, by id; a new file here is found by itself
+``harness``                     one loop, one clamp, one schedule, for paper, torch and ours
+``players``                     who plays in it: the paper's rule, exactly or in floats; real optimizers
+``recurrence``                  the same runs a thousand times quicker, bit for bit
+``compare``                     the runs side by side, each held against its implementation
+``feed``                        a real optimizer on gradients that the caller names
+``halves``                      Adam in a half type, exactly: every operation and every rounding of torch's
+``seeds``                       many random games at once
+``theorems``                    what ``theory`` proves, as parts of a counterexample
+``picture``                     how a picture is written; iterate and average regret against t
+``outward``                     vectors of float64 intervals, and products that know their error
+``orbit``                       the moments under periodic gradients, in closed form, and their drift
+``diagram``                     its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
+==============================  =========================================================================
+``adabound_fails``              AdaBound stays at the worst point while its bounds are open (LX19)
+``adam_limit_cycle``            Adam swings for ever on a parabola, or bursts (BW22)
+``beta_phase_diagram``          Adam ends at the worst point for most betas
+``bf16_freeze``                 in bfloat16 neither v nor x moves
+``dinh_rescaling``              the same function, arbitrarily sharp (D17, Theorem 4)
+``fp16_nan``                    ε = 1e-8 is 0 in float16: NaN where the gradient is 0
+``fused_sgd_half``              torch 2.13's fused SGD leaves half precision parameters alone
+``reddi_general_beta``          any β1 < √β2 has a problem that Adam fails (RKK18, Theorem 2)
+``reddi_online``                Adam stays at the worst point (RKK18, Theorem 1)
+``reddi_period``                Adam goes to the worst point, AMSGrad to the best (RKK18, section 5)
+``reddi_stochastic``            the same with random losses (RKK18, Theorem 3)
+``step_counter_float32``        a float32 counter stops at 2^24, and AdaGrad's rate with it
+``wilson_separable``            adaptive rules fit the data and are at chance on new data (W17, 3.3)
+==============================  =========================================================================
 """
 
 if __name__ != "adamproof.counterexamples":

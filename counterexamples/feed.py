@@ -21,6 +21,7 @@ def feed(
     *,
     dtype: str = "float64",
     device: str = "cpu",
+    box: tuple[float, float] | None = None,
 ) -> list[list[float]]:
     """Run an optimizer.
 
@@ -31,6 +32,7 @@ def feed(
         steps: how many.
         dtype: a dtype of torch, by name.
         device: where it runs.
+        box: the parameter is clamped to this interval after each step.
 
     Returns:
         x_1 … x_{T+1}: where it stood before each step, and where it ended.
@@ -43,5 +45,8 @@ def feed(
     for t in range(1, steps + 1):
         x.grad = torch.tensor(list(gradient(path[-1], t)), dtype=x.dtype, device=device)
         optimizer.step()
+        if box is not None:
+            with torch.no_grad():
+                x.clamp_(*box)
         path.append(x.tolist())
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,22 @@ FLOATS = Floats()
 
 
 class Paper:
-    """The rule as the paper writes it, in any arithmetic."""
+    """The rule as the paper writes it, in any arithmetic.
 
-    def __init__(self, method: Method, arithmetic: Arithmetic, start: Fraction) -> None:
+    Args:
+        method: the rule.
+        arithmetic: what it is evaluated in.
+        start: where x begins.
+        state: where the state begins; by default as the paper has it.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        arithmetic: Arithmetic,
+        start: Fraction,
+        state: Mapping[str, Fraction] | None = None,
+    ) -> None:
         from ..theory import symbols as sym
 
         rule = method.rule()
@@ -76,12 +90,17 @@ class Paper:
         self._step = compiled(regime.new, arithmetic, chained=chained)
         self._env = {n: arithmetic.number(v) for n, v in rule.fill(method.point()).items()}
         self._values = {"x": arithmetic.number(start), **compiled(rule.initial, arithmetic)({})}
+        self._values |= {name: arithmetic.number(v) for name, v in (state or {}).items()}
         self._t = 0
 
     @property
     def x(self) -> Any:
         """Where it stands."""
         return self._values["x"]
+
+    def state(self, name: str) -> Any:
+        """Return a state entry of the rule."""
+        return self._values[name]
 
     def step(self, gradient: Any, rate: Any) -> None:
         """Take one step of the rule."""

@@ -91,10 +91,11 @@ def _holds(relation: Expr, **shift: Expr) -> Holds:
 
 def steps() -> tuple[Step, ...]:
     """Return the induction, then the regret, the bias correction, and other starts."""
-    return (*_a_period_returns(), *_regret(), *_corrected(), *_other_starts())
+    return (*a_period_returns(), *regret_grows(), *_corrected(), *_other_starts())
 
 
-def _a_period_returns() -> tuple[Step, ...]:
+def a_period_returns() -> tuple[Step, ...]:
+    """Return why x is 1 again after a period that began at 1."""
     t1, t2, t3 = moves()
     s1, s2, s3 = (sym.symbol(f"T{i}", "positive") for i in (1, 2, 3))
     olds, gradients = (V, *AFTER[:2]), (C, -1, -1)
@@ -129,7 +130,8 @@ def _a_period_returns() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def _regret() -> tuple[Step, ...]:
+def regret_grows() -> tuple[Step, ...]:
+    """Return what a period from 1 costs."""
     a, b = d, e  # how far x_{3k+2} and x_{3k+3} are below 1
     adam_loses = C * 1 - (1 - a) - (1 - b)
     best_loses = C * (-1) - (-1) - (-1)

@@ -57,7 +57,7 @@ def climb(beta2: Expr, eps: Expr) -> Expr:
     return sp.Add(*terms, evaluate=False)
 
 
-def _line(name: str, old: Expr, gradient: Expr) -> Expr:
+def line(name: str, old: Expr, gradient: Expr) -> Expr:
     """Return the rule's own line for a moment."""
     line = adam(corrected=False).transition()[name]
     return line.subs({sym.old(name): old, sym.g: gradient}, simultaneous=True)
@@ -65,26 +65,27 @@ def _line(name: str, old: Expr, gradient: Expr) -> Expr:
 
 def steps() -> tuple[Step, ...]:
     """Return the orbit, then Adam's drift along it, then AMSGrad's."""
-    return (*_orbit(), *_adam(), *_amsgrad())
+    return (*settling(), *_adam(), *sum_of_moments())
 
 
-def _orbit() -> tuple[Step, ...]:
+def settling() -> tuple[Step, ...]:
+    """Return the orbit, how the moments approach it, and why the drift along it decides."""
     return (
         Step("a slope -B takes m from m_j = -B + (A + B)(1 - β1) β1^{j-1}/(1 - β1^p) to m_{j+1}",
-             Identity(_line("exp_avg", m(j), -B), m(j + 1), DOMAINS), "the rule's line for m"),
+             Identity(line("exp_avg", m(j), -B), m(j + 1), DOMAINS), "the rule's line for m"),
         Step("the slope A takes m from m_p to m_1",
-             Identity(_line("exp_avg", m(p), A), m(sp.Integer(1)), DOMAINS),
+             Identity(line("exp_avg", m(p), A), m(sp.Integer(1)), DOMAINS),
              "the rule's line for m"),
         Step("the same for v_j = B² + (A² - B²)(1 - β2) β2^{j-1}/(1 - β2^p)",
-             Identity(_line("exp_avg_sq", v(j), -B), v(j + 1), DOMAINS), "the rule's line for v"),
+             Identity(line("exp_avg_sq", v(j), -B), v(j + 1), DOMAINS), "the rule's line for v"),
         Step("… which the slope A takes from v_p to v_1",
-             Identity(_line("exp_avg_sq", v(p), A), v(sp.Integer(1)), DOMAINS),
+             Identity(line("exp_avg_sq", v(p), A), v(sp.Integer(1)), DOMAINS),
              "the rule's line for v"),
         Step("a distance δ of m from the orbit becomes β1 δ",
-             Identity(_line("exp_avg", m(j) + delta, -B) - m(j + 1), sym.beta1 * delta, DOMAINS),
+             Identity(line("exp_avg", m(j) + delta, -B) - m(j + 1), sym.beta1 * delta, DOMAINS),
              "linear: from any beginning, m_t approaches the orbit like β1^t"),
         Step("a distance δ of v from the orbit becomes β2 δ",
-             Identity(_line("exp_avg_sq", v(j) + delta, -B) - v(j + 1), sym.beta2 * delta, DOMAINS),
+             Identity(line("exp_avg_sq", v(j) + delta, -B) - v(j + 1), sym.beta2 * delta, DOMAINS),
              "linear: v_t approaches the orbit like β2^t, and 1 - β^t approaches 1 like β^t"),
         Step("within a period 1/√t changes by 1/√t - 1/√(t+p) = p/(√t √(t+p) (√t + √(t+p)))",
              Identity(1 / sqrt(t) - 1 / sqrt(t + p),
@@ -107,13 +108,14 @@ def _adam() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def _amsgrad() -> tuple[Step, ...]:
+def sum_of_moments() -> tuple[Step, ...]:
+    """Return why AMSGrad drifts the way of the sum of the slopes."""
     return (
         Step("m_j is the difference of S_j = -B j + (A + B)(1 - β1^j)/(1 - β1^p) and S_{j-1}",
              Identity(summed(j) - summed(j - 1), m(j), DOMAINS), "a geometric sum, telescoped"),
         Step("S_p - S_0 = A - (p - 1) B: over a period, Σ m_j is the sum of the slopes",
              Identity(summed(p) - summed(sp.Integer(0)), A - (p - 1) * B, DOMAINS), "above"),
-        Step("AMSGrad: that is positive when A > (p - 1) B, as 1010 > 100 · 10 is",
+        Step("AMSGrad: that is positive when A > (p - 1) B, as in 1010 > 100 · 10",
              Holds(sym.gt(A - (p - 1) * B, 0), (sym.gt(A, (p - 1) * B),), DOMAINS,
                    {A: (p - 1) * B + excess}),
              "the stored maximum never falls and never exceeds A², so it tends to a constant U, in "
