@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..theory.evaluate import Arithmetic, Exact, compiled
 from ..theory.interval import Interval
-from .harness import Method
 from .record import Optimizer
 
 if TYPE_CHECKING:
     import torch
+
+    from ..theory.rule import Rule
 
 
 class Counting(Exact):
@@ -62,10 +63,20 @@ class Floats:
 FLOATS = Floats()
 
 
+class Written(Protocol):
+    """A rule on paper with its numbers, but for the rate: `harness.Method`, for one."""
+
+    def rule(self) -> Rule:
+        """Return the rule, which has one regime."""
+
+    def point(self) -> dict[str, Fraction]:
+        """Return its constants under the paper's names."""
+
+
 class Paper:
     """The rule as the paper writes it, in any arithmetic."""
 
-    def __init__(self, method: Method, arithmetic: Arithmetic, start: Fraction) -> None:
+    def __init__(self, method: Written, arithmetic: Arithmetic, start: Fraction) -> None:
         from ..theory import symbols as sym
 
         rule = method.rule()
