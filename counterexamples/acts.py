@@ -12,7 +12,7 @@ from fractions import Fraction
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .record import Asked, Optimizer, Run
+from .record import Asked, Evidence, Optimizer, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from ..theory.evaluate import Arithmetic
     from ..theory.interval import Interval
     from ..theory.records import Expr
+    from ..theory.rule import Rule
 
 #: How far, measured by the size of x, a real optimizer may be from the paper's rule.
 CLOSE = Fraction(1, 10**10)
+#: How wide an enclosure may be that is held against a number.
+NARROW = Fraction(1, 2**100)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Act:
 
     Attributes:
         method: what it is called in tables and pictures.
-        rule: name of the paper's rule.
+        rule: name of the paper's rule, or what makes one that has no name.
         point: its hyper-parameters, under the paper's names.
         gradient: what it is fed at step t = 1, 2, …
         real: optimizers that run the rule, by name.
@@ -41,7 +44,7 @@ class Act:
     """
 
     method: str
-    rule: str
+    rule: str | Callable[[], Rule]
     point: Mapping[str, Fraction]
     gradient: Callable[[int], Fraction]
     real: tuple[tuple[str, Optimizer], ...] = ()
@@ -51,6 +54,12 @@ class Act:
     def gradients(self, steps: int) -> list[Fraction]:
         """Return g_1 … g_T."""
         return [self.gradient(t) for t in range(1, steps + 1)]
+
+    def written(self) -> Rule:
+        """Return the rule on paper."""
+        from ..theory.faithful import paper_of
+
+        return paper_of(self.rule) if isinstance(self.rule, str) else self.rule()
 
 
 def optimizer(home: str, name: str, **options: Any) -> tuple[str, Optimizer]:
@@ -83,14 +92,13 @@ def _plain(value: Any) -> Any:
 def paper(act: Act, steps: int, arithmetic: Arithmetic | None = None) -> list[Any]:
     """Return x_0 … x_T of the paper's rule, in rationals and enclosures where nothing is said."""
     from ..theory.evaluate import EXACT
-    from ..theory.faithful import paper_of
     from .players import Paper
 
     arithmetic = arithmetic or EXACT
     if act.schedule is None:
-        rule, gradients = paper_of(act.rule), map(arithmetic.number, act.gradients(steps))
-        return rule.run_in(arithmetic, act.point, list(gradients), act.start).x
-    player = Paper(_Written(act.rule, act.point), arithmetic, act.start)
+        gradients = [arithmetic.number(g) for g in act.gradients(steps)]
+        return act.written().run_in(arithmetic, act.point, gradients, act.start).x
+    player = Paper(_Unrated(act), arithmetic, act.start)
     path = [player.x]
     for t in range(1, steps + 1):
         rate = act.point["alpha"] * act.schedule(t)
@@ -100,19 +108,16 @@ def paper(act: Act, steps: int, arithmetic: Arithmetic | None = None) -> list[An
 
 
 @dataclass(frozen=True)
-class _Written:
-    """A rule by its name, as `players.Paper` takes it."""
+class _Unrated:
+    """An act's rule and numbers, but for the rate: what `players.Paper` takes."""
 
-    name: str
-    numbers: Mapping[str, Fraction]
+    act: Act
 
-    def rule(self) -> Any:
-        from ..theory.faithful import paper_of
-
-        return paper_of(self.name)
+    def rule(self) -> Rule:
+        return self.act.written()
 
     def point(self) -> dict[str, Fraction]:
-        return {name: value for name, value in self.numbers.items() if name != "alpha"}
+        return {name: value for name, value in self.act.point.items() if name != "alpha"}
 
 
 def number(act: Act, steps: int) -> Expr:
@@ -123,12 +128,11 @@ def number(act: Act, steps: int) -> Expr:
     import sympy as sp
 
     from ..theory import symbols as sym
-    from ..theory.faithful import paper_of
 
     put = {sym.symbol(name): rational(value) for name, value in act.point.items()}
     fed = enumerate(act.gradients(steps), 1)
     put |= {sym.symbol(f"g{t}"): rational(value) for t, value in fed}
-    whole = paper_of(act.rule).unrolled(steps)["x"]
+    whole = act.written().unrolled(steps)["x"]
     return sp.sympify(whole).subs(put | {sym.x: rational(act.start)})
 
 
@@ -175,6 +179,36 @@ def beside(act: Act, exact: Sequence[Interval]) -> tuple[str, str]:
         if gap > CLOSE * scale:
             failure = failure or f"{name} leaves the exact run of {act.method} by {gaps[-1]}"
     return ", ".join(gaps) or "-", failure
+
+
+#: Reads an exact run off where x stood: the table's cells, and what it fails to do.
+Read = Callable[[Act, "list[Interval]"], tuple[Mapping[str, str], str]]
+
+
+def replayed(acts: Sequence[Act], steps: int, read: Read) -> Evidence:
+    """Run every act in exact arithmetic, and its real optimizers beside it."""
+    rows, failure, columns = [], "", dict[str, None]()
+    for act in acts:
+        path = paper(act, steps)
+        cells, broken = read(act, path)
+        gaps, wrong = beside(act, path)
+        told = broken and f"{act.method}: {broken}"
+        failure = failure or wrong or told
+        columns |= dict.fromkeys(cells)
+        rows.append((act.method, *cells.values(), gaps))
+    return Evidence(
+        f"The paper's rules in exact rationals, {steps:,} steps; irrational roots lie between "
+        "rationals 2^-256 apart.",
+        ("rule", *columns, "real optimizers are off by"),
+        tuple(rows),
+        failure,
+    )
+
+
+def holds(found: Interval, told: Interval | Fraction | int) -> bool:
+    """Return whether a value of an exact run is what is told: the enclosures meet, and are narrow."""
+    gap = found - told
+    return gap.lo <= 0 <= gap.hi and gap.hi - gap.lo < NARROW
 
 
 # -- side by side -----------------------------------------------------------------------------------
@@ -238,21 +272,35 @@ def moves(path: Sequence[Any]) -> Iterator[Any]:
 
 
 def panel(
-    figure: Figure, runs: Sequence[Run], *, across: str, up: str, marked: bool = False
+    figure: Figure, runs: Sequence[Run], *, across: str, up: str, log: str = "", marked: bool = False
 ) -> Axes:
-    """Draw the curve of each run into one frame with a legend below it, and return the frame."""
+    """Draw the curve of each run into one frame with a legend below it, and return the frame.
+
+    Args:
+        figure: where.
+        runs: runs whose curves are pairs of lists.
+        across: what the horizontal axis shows.
+        up: what the vertical axis shows.
+        log: which axes are logarithmic: "x", "y" or "xy".
+        marked: whether each point is shown.
+    """
     from .picture import STYLES, plain
 
     rows = -(-len(runs) // 2)
     figure.subplots_adjust(left=0.1, right=0.96, top=0.92, bottom=0.12 + 0.045 * rows)
     axes = figure.subplots()
-    for order, (run, (colour, style)) in enumerate(zip(runs, STYLES, strict=False)):
+    styles = (*STYLES[1:3], STYLES[0], *STYLES[3:])  # what the tale is about is solid
+    for order, (run, (colour, style)) in enumerate(zip(runs, styles, strict=False)):
         solid = style == "-"
         axes.plot(*run.curve, color=colour, linestyle=style, linewidth=2.4 if solid else 1.6,
                   marker="o" if marked else None, markersize=5 if solid else 3.5,
                   label=run.method, zorder=2 + order / 10)  # fmt: skip
     axes.set_xlabel(across)
     axes.set_ylabel(up)
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
     plain(axes)
     figure.legend(loc="lower center", ncols=2, frameon=False)
     return axes
