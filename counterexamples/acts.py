@@ -306,8 +306,9 @@ def panel(
     return axes
 
 
-def level(axes: Axes, height: float, text: str) -> None:
-    """Draw a level across the frame and say what it is, at its left end."""
+def level(axes: Axes, height: float, text: str, *, right: bool = False) -> None:
+    """Draw a level across the frame and say what it is, at its left or right end."""
     axes.axhline(height, color="0.45", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-    axes.annotate(text, (0.012, height), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                  textcoords="offset points", color="0.3", fontsize=9)  # fmt: skip
+    axes.annotate(text, (0.99 if right else 0.012, height), xycoords=("axes fraction", "data"),
+                  xytext=(0, 3), textcoords="offset points", ha="right" if right else "left",
+                  color="0.3", fontsize=9)  # fmt: skip

@@ -94,9 +94,9 @@ def derivation() -> tuple[Step, ...]:
              Holds(sym.ge(2 * (k - h) - (2 * r - 1), 0), (sym.ge(k, 2 * r), sym.ge(r + half, h)),
                    positive),
              "r = √n, h = √(n + 1), k = √(4n + 1) >= 2√n: no less than steps 1 … n, for every n"),
-        Step("2(√(2601 + 1) - 1) > 100",
-             Ground(sym.gt(2 * (sp.sqrt(rational(ARRIVED + 1)) - 1) - rational(START), 0)),
-             "so x has arrived after 2601 steps"),
+        Step("2601 + 1 > (1 + 100/2)²",
+             Ground(sym.gt(rational(ARRIVED + 1 - (1 + START / 2) ** 2), 0)),
+             "so 2(√(2601 + 1) - 1) > 100: x has arrived after 2601 steps"),
         Step("α (1 + 4/η) = 41 < 100 at η = 1/10",
              Ground(sym.gt(rational(START - REACH), 0)),
              "the path with lr_decay, as is shown below for any gradients of one size: no arrival"),
@@ -168,7 +168,8 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
     """Draw the way to the minimum."""
     axes = panel(figure, found, across="step $t$", up="$x_t$, the distance from the minimum")
     level(axes, 0, "the minimum")
-    level(axes, float(START - REACH), "no run with lr_decay = 1/10 comes below this")
+    level(axes, float(START - REACH), "no run with lr_decay = 1/10 comes below this",
+          right=True)  # fmt: skip
 
 
 COUNTEREXAMPLE = Counterexample(

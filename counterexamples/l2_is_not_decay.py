@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 ALPHA, BETAS = Fraction(1, 10), (Fraction(9, 10), Fraction(999, 1000))
 START, GRADIENT, LAMBDA = Fraction(1), Fraction(10), Fraction(1)
-RUN_STEPS = 10_000
+RUN_STEPS = 2000
 #: Rule -> what is claimed of x_1, of the end of the long run, and how near to that it comes.
 CLAIMED = {
     "adam+l2": (START - ALPHA, -GRADIENT / LAMBDA, 0.1),
