@@ -282,7 +282,7 @@ def panel(
         across: what the horizontal axis shows.
         up: what the vertical axis shows.
         log: which axes are logarithmic: "x", "y" or "xy".
-        marked: whether each point is shown.
+        marked: whether each point of a solid line is shown.
     """
     from .picture import STYLES, plain
 
@@ -293,7 +293,7 @@ def panel(
     for order, (run, (colour, style)) in enumerate(zip(runs, styles, strict=False)):
         solid = style == "-"
         axes.plot(*run.curve, color=colour, linestyle=style, linewidth=2.4 if solid else 1.6,
-                  marker="o" if marked else None, markersize=5 if solid else 3.5,
+                  marker="o" if marked and solid else None, markersize=4.5,
                   label=run.method, zorder=2 + order / 10)  # fmt: skip
     axes.set_xlabel(across)
     axes.set_ylabel(up)

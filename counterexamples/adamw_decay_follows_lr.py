@@ -5,7 +5,7 @@ Why one would believe it
 
 The object
     No gradient at all: g_t = 0, x_0 = 1, ε = 10^-8.  AdamW with λ = 1/2 at α = 1/10, at α = 1/20, and
-    at α = 1/10 halved every ten steps; the paper's rule with λ = 1/20 at both rates.
+    at α = 1/10 halved every ten steps; the paper's rule with λ = 1/25 at both rates.
 
 What it breaks
     torch multiplies x by 1 - αλ, so half the rate is half the decay, and under a schedule
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 LAMBDA, EPS, START = Fraction(1, 2), Fraction(1, 10**8), Fraction(1)
 BETAS = (Fraction(9, 10), Fraction(999, 1000))
 RATE, HALF = Fraction(1, 10), Fraction(1, 20)
+#: The λ of the paper's rule, which stands for itself.
+PAPER = Fraction(1, 25)
 RUN_STEPS = 100
 
 
@@ -62,7 +64,7 @@ def acts() -> tuple[Act, ...]:
         ("AdamW as in the paper, α = 1/20", "uncoupled", HALF, None),
     ):
         coupled = decay == "coupled"
-        own = LAMBDA if coupled else RATE * LAMBDA
+        own = LAMBDA if coupled else PAPER
         given = {"lr": rate, "betas": BETAS, "eps": EPS, "weight_decay": own}
         ours = optimizer("adamproof", "AdamW", decay=decay, **given)
         real = (optimizer("torch.optim", "AdamW", **given), ours) if coupled else (ours,)

@@ -69,13 +69,11 @@ def acts() -> tuple[Act, ...]:
     mean = (optimizer("adamproof", "SGD", lr=wider, momentum=MU, ema=True),)
     point = {"alpha": ALPHA, "mu": MU}
 
-    def act(name: str, rule: object, numbers: dict[str, Fraction], real: tuple) -> Act:  # type: ignore[type-arg]
-        return Act(name, rule, numbers, gradient, real, schedule=schedule)  # type: ignore[arg-type]
-
+    average = {**point, "alpha": wider}
     return (
-        act("heavy ball", "sgd+momentum", point, both),
-        act("the rate inside the buffer", inside, point, ()),
-        act("an average, at rate α/(1 - μ)", "sgd+ema", {**point, "alpha": wider}, mean),
+        Act("heavy ball", "sgd+momentum", point, gradient, both, schedule=schedule),
+        Act("the rate inside the buffer", inside, point, gradient, schedule=schedule),
+        Act("an average, at rate α/(1 - μ)", "sgd+ema", average, gradient, mean, schedule=schedule),
     )
 
 
