@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .record import Asked, Evidence, Optimizer, Run
@@ -60,6 +61,11 @@ class Act:
         from ..theory.faithful import paper_of
 
         return paper_of(self.rule) if isinstance(self.rule, str) else self.rule()
+
+
+def constant(gradient: Fraction) -> Callable[[int], Fraction]:
+    """Return the same gradient for every step."""
+    return lambda t: gradient
 
 
 def optimizer(home: str, name: str, **options: Any) -> tuple[str, Optimizer]:
@@ -264,7 +270,7 @@ def _row(name: str, act: Act, path: list[float], seen: Seen, failure: str | None
 
 def moves(path: Sequence[Any]) -> Iterator[Any]:
     """Yield x_t - x_{t-1} for t = 1 … T."""
-    for before, after in zip(path[:-1], path[1:], strict=True):
+    for before, after in pairwise(path):
         yield after - before
 
 

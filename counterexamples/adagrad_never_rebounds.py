@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
@@ -124,7 +125,7 @@ def read(act: Act, path: list[Interval]) -> tuple[dict[str, str], str]:
     for t, rate in enumerate(rates, 1):
         if not holds(ALPHA**2 / rate.power(2) / denominator(act, t), 1):
             failure = failure or f"D_{t} is not what its closed form says"
-    grew = sum(b.lo > a.hi for a, b in zip(rates[:-1], rates[1:], strict=True))
+    grew = sum(b.lo > a.hi for a, b in pairwise(rates))
     if grew != (0 if act.rule == "adagrad" else steps - 1):
         failure = failure or f"the rate grew in {grew} of {steps - 1} steps"
     cells = {

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import HERE
-from .acts import Act, Seen, level, optimizer, panel, replayed, side_by_side
+from .acts import Act, Seen, holds, level, moves, optimizer, panel, replayed, side_by_side
 from .record import Asked, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
@@ -118,14 +118,18 @@ def control() -> Goal:
 
 def read(act: Act, path: list[Interval]) -> tuple[dict[str, str], str]:
     """Hold the distance travelled against its bounds, in each block n + 1 … 4n."""
+    from ..theory.interval import Interval
+
     steps, failure = len(path) - 1, ""
     far = [START - x for x in path]
+    for t, move in enumerate(moves(path), 1):
+        rate = ALPHA / (1 + (t - 1) * act.point["eta"]) / Interval.of(t).sqrt()
+        if not holds(-move, rate):
+            failure = failure or f"step {t} is not α/√t, over 1 + (t - 1)η"
     if act.point["eta"]:
         if any(d.hi > REACH for d in far):
             failure = f"it went further than {REACH}"
     else:
-        from ..theory.interval import Interval
-
         if any((d - 2 * (Interval.of(t + 1).sqrt() - 1)).lo < 0 for t, d in enumerate(far)):
             failure = "it fell behind 2(√(t + 1) - 1)"
         if any((far[4 * n] - 2 * far[n]).lo < 0 for n in range(1, steps // 4 + 1)):

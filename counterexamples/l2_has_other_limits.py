@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import XL24
-from .acts import Act, Seen, holds, level, optimizer, panel, replayed, side_by_side
+from .acts import Act, Seen, constant, holds, level, optimizer, panel, replayed, side_by_side
 from .record import Asked, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def acts() -> tuple[Act, ...]:
     for method, rule, name in (("Adam + L2", "adam+l2", "Adam"), ("AdamW", "adamw", "AdamW")):
         both = tuple(optimizer(home, name, **given) for home in ("torch.optim", "adamproof"))
         for g in GRADIENTS:
-            made.append(Act(f"{method}, g = {g}", rule, point, lambda t, g=g: g, both, -g / LAMBDA))
+            made.append(Act(f"{method}, g = {g}", rule, point, constant(g), both, -g / LAMBDA))
     return tuple(made)
 
 

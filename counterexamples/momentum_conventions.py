@@ -10,7 +10,7 @@ The object
 
 What it breaks
     Heavy ball, x -= α_t b_t, as torch has it, takes the new rate for everything that is in the buffer:
-    x goes to -(1 + 1/10·(9/10 + 81/100 + …)) = -1.9.  With the rate inside, u_t = μ u_{t-1} + α_t g_t and
+    x goes to -(1 + 1/10·(9/10 + 81/100 + …)) = -1.9.  With the rate inside, u_t = μ u_{t-1} + α_t g_t,
     x -= u_t, the old gradient keeps the rate it came with: x goes to -(1 + 9/10 + …) = -10.
 
 What repairs it

@@ -25,7 +25,7 @@ What stays open
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,13 @@ ALPHA, BETAS, EPS = Fraction(1), (Fraction(9, 10), Fraction(999, 1000)), Fractio
 PERIODS = (10, 1, 2, 100, 1000)
 LAST_SMALLER = 105
 RUN_STEPS = 2000
+#: How many steps of a period the picture shows.
+SHOWN = 31
+
+
+def every(k: int) -> Callable[[int], Fraction]:
+    """Return a gradient of 1 at every k-th step."""
+    return lambda t: Fraction(t % k == 0)
 
 
 def acts() -> tuple[Act, ...]:
@@ -53,7 +60,7 @@ def acts() -> tuple[Act, ...]:
     point = {"alpha": ALPHA, "beta1": BETAS[0], "beta2": BETAS[1], "eps": EPS}
     return tuple(
         Act(f"a gradient every {k} steps" if k > 1 else "a gradient at every step", "adam", point,
-            lambda t, k=k: Fraction(t % k == 0), both)
+            every(k), both)
         for k in PERIODS
     )  # fmt: skip
 
@@ -85,7 +92,7 @@ def derivation() -> tuple[Step, ...]:
     from .acts import rational
     from .theorems import theorem
 
-    smaller = max((square(k) for k in range(2, LAST_SMALLER + 1)))
+    smaller = max(square(k) for k in range(2, LAST_SMALLER + 1))
     return (
         *theorem("sparse-gradient-exact", "adam").steps,
         Step(f"the largest square of the step for k = 2 … {LAST_SMALLER} is below 1",
@@ -112,8 +119,11 @@ def read(act: Act, path: list[Interval]) -> tuple[dict[str, str], str]:
         if not holds(sizes[t - 1], step(k)):
             failure = failure or f"step {t} is not what its closed form says"
     arrivals = len(range(k, len(path), k))
-    cells = {"gradients": str(arrivals), "step at a gradient/α": f"{float(step(k)):.6f}",
-             "moved/α per gradient": f"{float(-path[-1]) / arrivals:.6f}" if arrivals else "-"}
+    cells = {
+        "gradients": str(arrivals),
+        "step at a gradient/α": f"{float(step(k)):.6f}",
+        "moved/α per gradient": f"{float(-path[-1]) / arrivals:.6f}" if arrivals else "-",
+    }
     return cells, failure  # fmt: skip
 
 
@@ -133,7 +143,15 @@ def look(act: Act, path: list[float]) -> Seen:
         "step at a gradient/α": sizes[k - 1] if arrivals else "-",
         "moved/α per gradient": -path[-1] / arrivals if arrivals else "-",
     }
-    return Seen(found, (range(1, len(path)), sizes), failure)
+    return Seen(found, since(k, sizes), failure)
+
+
+def since(k: int, sizes: list[float]) -> tuple[list[int], list[float]]:
+    """Return the steps of the last whole period, against how long ago the gradient came."""
+    if k == 1:
+        return list(range(SHOWN)), sizes[-1:] * SHOWN
+    begin = (len(sizes) + 1) // k * k - k
+    return (list(range(k)), sizes[begin - 1 : begin - 1 + k]) if begin else ([], [])
 
 
 def runs(asked: Asked) -> tuple[Run, ...]:
@@ -142,10 +160,12 @@ def runs(asked: Asked) -> tuple[Run, ...]:
 
 
 def draw(figure: Figure, found: Sequence[Run]) -> None:
-    """Draw the steps of the first gradients."""
-    axes = panel(figure, found, across="step $t$", up="length of the step over α", log="x")
-    axes.set_xlim(1, 1100)
-    level(axes, 1, "", right=True)
+    """Draw a period of each."""
+    axes = panel(figure, found, across="steps since the gradient came", up="length of the step over α",
+                 marked=True)  # fmt: skip
+    axes.set_xlim(-0.5, SHOWN - 1)
+    axes.set_ylim(0, 2.7)
+    level(axes, 1, "a gradient at every step", right=True)
 
 
 COUNTEREXAMPLE = Counterexample(

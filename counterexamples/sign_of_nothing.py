@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ALPHA, LAMBDA, START, MU = Fraction(1, 10), Fraction(1, 4), Fraction(1), Fraction(9, 10)
 BETAS = (Fraction(9, 10), Fraction(99, 100))
-RUN_STEPS = 120
+RUN_STEPS = 40
 
 
 def other(t: int) -> Fraction:
@@ -134,8 +134,7 @@ def runs(asked: Asked) -> tuple[Run, ...]:
 
 def draw(figure: Figure, found: Sequence[Run]) -> None:
     """Draw the length of each step."""
-    axes = panel(figure, found, across="step $t$", up="length of the step over α", log="x",
-                 marked=True)  # fmt: skip
+    axes = panel(figure, found, across="step $t$", up="length of the step over α", marked=True)
     axes.set_ylim(-0.08, 1.4)
     level(axes, 1, "what is believed")
 

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
@@ -143,7 +144,7 @@ def replay(steps: int) -> Evidence:
 def look(act: Act, path: list[float]) -> Seen:
     """Say how far a float run moves in silence."""
     first, rest = path[0] - path[1], path[1] - path[-1]
-    moved = all(a > b for a, b in zip(path[1:-1], path[2:], strict=True))
+    moved = all(a > b for a, b in pairwise(path[1:]))
     failure = ""
     if act.rule == "sgd" and rest != 0:
         failure = "it moved without a gradient"

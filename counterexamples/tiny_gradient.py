@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import KB15
-from .acts import Act, Seen, holds, level, moves, optimizer, panel, replayed, side_by_side
+from .acts import Act, Seen, constant, holds, level, moves, optimizer, panel, replayed, side_by_side
 from .record import Asked, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def acts() -> tuple[Act, ...]:
         else:
             real = (optimizer("adamproof", "Adam", eps_beside="raw", **given),)
         point = {"alpha": ALPHA, "beta1": betas[0], "beta2": betas[1], "eps": EPS}
-        made.append(Act(method, rule, point, lambda t, size=size: size, real))
+        made.append(Act(method, rule, point, constant(size), real))
     return tuple(made)
 
 

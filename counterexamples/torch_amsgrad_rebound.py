@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
@@ -135,7 +136,7 @@ def read(act: Act, path: list[Interval]) -> tuple[dict[str, str], str]:
     for t, rate in enumerate(rates, 1):
         if not holds((rate / rates[0]).power(2), told(t) if torch else 1):
             failure = failure or f"at step {t} the rate is not what is claimed"
-    grew = sum(b.lo > a.hi for a, b in zip(rates[:-1], rates[1:], strict=True))
+    grew = sum(b.lo > a.hi for a, b in pairwise(rates))
     if grew != (len(rates) - 1 if torch else 0):
         failure = failure or f"the rate grew in {grew} of {len(rates) - 1} steps"
     cells = {

@@ -11,8 +11,9 @@ What it breaks
     enters with 1 - μ = 1/10.  An average moves x by 1 in all; torch moves it by 10.
 
 What repairs it
-    A buffer that starts at 0 and dampens every gradient, as adamproof's SGD does.  torch's own buffer is that average and μ^t g_1 besides, so its weights add up to 1: an average which starts at
-    g_1 and not at 0.
+    A buffer that starts at 0 and dampens every gradient, as adamproof's SGD does.  torch's own buffer is
+    that average and μ^t g_1 besides, so its weights add up to 1: an average which starts at g_1 and
+    not at 0.
 
 Source
     torch.optim.SGD, whose manual says so in the last line of the algorithm's box.
@@ -66,6 +67,11 @@ def buffer(act: Act, t: int) -> Fraction:
     return weight if act.rule == TORCH else weight * (1 - MU)
 
 
+def after_three(act: Act) -> Fraction:
+    """Return b_1 + b_2 + b_3."""
+    return sum((buffer(act, t) for t in (1, 2, 3)), Fraction(0))
+
+
 def derivation() -> tuple[Step, ...]:
     """Return the first step of both, and what torch's buffer is."""
     from ..theory.records import Identity
@@ -79,10 +85,10 @@ def derivation() -> tuple[Step, ...]:
         Step("an average: x_1 = -1/10", Identity(number(mean, 1), rational(-buffer(mean, 1))),
              "it enters with weight 1 - μ"),
         Step("torch: x_3 = -(1 + 9/10 + 81/100)",
-             Identity(number(torch, 3), rational(-sum(buffer(torch, t) for t in (1, 2, 3)))),
+             Identity(number(torch, 3), rational(-after_three(torch))),
              "nothing else enters, and it stays ten times as large"),
         Step("an average: x_3 = -(1 + 9/10 + 81/100)/10",
-             Identity(number(mean, 3), rational(-sum(buffer(mean, t) for t in (1, 2, 3)))),
+             Identity(number(mean, 3), rational(-after_three(mean))),
              "the same"),
         *theorem("late-dampening-excess", TORCH).steps,
         *theorem("dampening-is-average", "sgd+momentum+dampening").steps,
