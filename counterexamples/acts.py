@@ -135,10 +135,10 @@ def number(act: Act, steps: int) -> Expr:
 
     from ..theory import symbols as sym
 
-    put = {sym.symbol(name): rational(value) for name, value in act.point.items()}
-    fed = enumerate(act.gradients(steps), 1)
+    rule, fed = act.written(), enumerate(act.gradients(steps), 1)
+    put = {sym.symbol(name): rational(value) for name, value in rule.fill(act.point).items()}
     put |= {sym.symbol(f"g{t}"): rational(value) for t, value in fed}
-    whole = act.written().unrolled(steps)["x"]
+    whole = rule.unrolled(steps)["x"]
     return sp.sympify(whole).subs(put | {sym.x: rational(act.start)})
 
 

@@ -150,7 +150,7 @@ def since(k: int, sizes: list[float]) -> tuple[list[int], list[float]]:
     """Return the steps of the last whole period, against how long ago the gradient came."""
     if k == 1:
         return list(range(SHOWN)), sizes[-1:] * SHOWN
-    begin = (len(sizes) + 1) // k * k - k
+    begin = max(0, (len(sizes) + 1) // k * k - k)
     return (list(range(k)), sizes[begin - 1 : begin - 1 + k]) if begin else ([], [])
 
 

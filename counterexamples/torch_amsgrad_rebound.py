@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..theory.records import Goal, Step
 from ..theory.sources import HERE
@@ -119,11 +119,11 @@ def control() -> Goal:
     return near_miss
 
 
-def averages(steps: int, *, corrected: bool) -> list[Fraction]:
-    """Return m_t, or its corrected form, which does not depend on what the rule divides by."""
-    beta, m, out = BETAS[0], Fraction(0), []
+def averages(steps: int, kind: type, *, corrected: bool) -> list[Any]:
+    """Return m_t, or its corrected form, in rationals or floats: what α/D_t is multiplied by."""
+    beta, m, out = kind(BETAS[0]), kind(0), []
     for t in range(1, steps + 1):
-        m = beta * m + (1 - beta) * gradient(t)
+        m = beta * m + (1 - beta) * kind(gradient(t))
         out.append(m / (1 - beta**t) if corrected else m)
     return out
 
@@ -131,7 +131,7 @@ def averages(steps: int, *, corrected: bool) -> list[Fraction]:
 def read(act: Act, path: list[Interval]) -> tuple[dict[str, str], str]:
     """Read α/D_t off the moves of an exact run, as -(x_t - x_{t-1})/m̂_t."""
     torch, failure = act.rule == ORDERS["after_max"], ""
-    m = averages(len(path) - 1, corrected=act.rule != "amsgrad")
+    m = averages(len(path) - 1, Fraction, corrected=act.rule != "amsgrad")
     rates = [-move / mean for move, mean in zip(moves(path), m, strict=True)]
     for t, rate in enumerate(rates, 1):
         if not holds((rate / rates[0]).power(2), told(t) if torch else 1):
@@ -155,8 +155,8 @@ def replay(steps: int) -> Evidence:
 def look(act: Act, path: list[float]) -> Seen:
     """Read the rate off the moves of a float run."""
     steps = len(path) - 1
-    m = averages(steps, corrected=act.rule != "amsgrad")
-    rates = [-move / float(mean * ALPHA) for move, mean in zip(moves(path), m, strict=True)]
+    m = averages(steps, float, corrected=act.rule != "amsgrad")
+    rates = [-move / mean / float(ALPHA) for move, mean in zip(moves(path), m, strict=True)]
     grown = rates[-1] / rates[0] if rates[0] else float("nan")
     claimed = float(told(steps)) ** 0.5 if act.rule == ORDERS["after_max"] else 1.0
     off = abs(grown / claimed - 1)
