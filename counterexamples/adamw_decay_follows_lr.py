@@ -163,7 +163,8 @@ COUNTEREXAMPLE = Counterexample(
     id="adamw-decay-follows-lr",
     title="The weight decay of AdamW is decoupled from the learning rate and its schedule.",
     why_believed="It is the title of the paper: Decoupled Weight Decay Regularization.",
-    object="g_t = 0 for all t, x_0 = 1, λ = 1/2, ε = 10^-8; α = 1/10, 1/20, or halved every ten steps.",
+    object="g_t = 0 for all t, x_0 = 1, λ = 1/2 in torch's rule and 1/25 in the paper's, "
+    "ε = 10^-8; α = 1/10, 1/20, or halved every ten steps.",
     breaks="torch keeps 1 - αλ of x: half the rate is half the decay, and a schedule that ends ends "
     "the decay.  In the paper 1 - λ is kept whatever α is, but its schedule multiplies λ as well.",
     repair="λ_code = λ_paper/α; and a schedule on α alone in the paper's rule.",

@@ -88,6 +88,12 @@ ASKED: dict[str, Callable[[Act], Point]] = {
     "sparse-gradient-step": lambda act: {**act.point, "g1": Fraction(1)},
     "sign-step-is-lr": lambda act: {**act.point, "g1": act.gradient(2)},
     "momentum-l2-equals-decay": lambda act: {**act.point, "g1": Fraction(0), "g2": Fraction(0)},
+    "sign-descent": lambda act: {
+        **act.point,
+        "beta1": Fraction(0),
+        "beta2": Fraction(0),
+        "g1": act.gradient(1),
+    },
     "adagrad-dies": lambda act: {**act.point, "g1": act.gradient(1)},
     "equal-betas-variance-raw": lambda act: {"g1": act.gradient(1), "beta1": act.point["beta2"]},
 }
