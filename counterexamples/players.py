@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..theory.evaluate import Arithmetic, Exact, compiled
 from ..theory.interval import Interval
-from .harness import Method
 from .record import Optimizer
 
 if TYPE_CHECKING:
     import torch
+
+    from ..theory.rule import Rule
 
 
 class Counting(Exact):
@@ -63,6 +64,16 @@ class Floats:
 FLOATS = Floats()
 
 
+class Written(Protocol):
+    """A rule on paper with its numbers, but for the rate: `harness.Method`, for one."""
+
+    def rule(self) -> Rule:
+        """Return the rule, which has one regime."""
+
+    def point(self) -> dict[str, Fraction]:
+        """Return its constants under the paper's names."""
+
+
 class Paper:
     """The rule as the paper writes it, in any arithmetic.
 
@@ -75,7 +86,7 @@ class Paper:
 
     def __init__(
         self,
-        method: Method,
+        method: Written,
         arithmetic: Arithmetic,
         start: Fraction,
         state: Mapping[str, Fraction] | None = None,

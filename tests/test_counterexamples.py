@@ -413,7 +413,7 @@ def test_listing(capsys: pytest.CaptureFixture[str]) -> None:
     ("name", "options", "message"),
     [
         ("redi_online", {}, "no counterexample 'redi_online': did you mean reddi-online"),
-        ("xyz", {}, r"there are .*reddi-online, reddi-period"),
+        ("xyz", {}, r"there are .*reddi-online"),
         ("reddi-online", {"steps": 0}, "at least 1, got 0"),
         ("reddi-online", {"plot": Path("out.bmp")}, "draws png, pdf, svg"),
         ("reddi-online", {"plot": Path("nowhere/at/all.png")}, "there is no folder nowhere/at"),
