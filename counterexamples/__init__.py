@@ -1,8 +1,8 @@
 """Refuted statements, one per file, each with an exact witness.
 
-Importing this folder, or any file in it that holds a counterexample, is light: SymPy, torch and numba are
-loaded by the call that needs them.  What they share, then the counterexamples (``NAME_proof`` holds the
-derivation of ``NAME``):
+Importing this folder, or any file in it that holds a counterexample, is light: SymPy, torch and numba
+are loaded by the call that needs them.  First what they share, then the counterexamples
+(``NAME_proof`` holds the derivation of ``NAME``):
 
 ==============================  =========================================================================
 ``record``                      what a counterexample is
@@ -13,13 +13,13 @@ derivation of ``NAME``):
 ``compare``                     the runs side by side, each held against its implementation
 ``feed``                        a real optimizer on gradients that the caller names
 ``acts``                        a rule on a list of gradients, for paper, torch and ours
-``halves``                      Adam in a half type, exactly: every operation and every rounding of torch's
+``halves``                      Adam in a half type, exactly: each operation and each rounding of torch's
 ``seeds``                       many random games at once
 ``theorems``                    what ``theory`` proves, as parts of a counterexample
 ``picture``                     how a picture is written; iterate and average regret against t
 ``outward``                     vectors of float64 intervals, and products that know their error
 ``orbit``                       the moments under periodic gradients, in closed form, and their drift
-``diagram``                     its sign over the square of betas, cell by cell; ``diagram_picture`` draws it
+``diagram``                     its sign over the square of betas, by cells; ``diagram_picture`` draws it
 ==============================  =========================================================================
 ``adabound_fails``              AdaBound stays at the worst point while its bounds are open (LX19)
 ``adagrad_never_rebounds``      AdaGrad's rate does not grow when the gradients shrink

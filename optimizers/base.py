@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor
 from torch._C._autograd import _profiler_enabled
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import (
     ParamsT,
     _global_optimizer_post_hooks,
@@ -165,14 +166,14 @@ class Base(torch.optim.Optimizer):
         try:
             self._check(hyper_parameters(self.param_groups[-1]))
             self._check_parameters(self.param_groups[-1]["params"])
-        except (TypeError, ValueError):
+        except Exception:
             self.param_groups.pop()  # a refused group leaves no trace
             raise
 
     def _check_parameters(self, params: list[Tensor]) -> None:
         if any(p.layout != torch.strided for p in params):
             raise TypeError(f"{type(self).__name__} takes dense parameters: give it p.to_dense().")
-        if any(p.is_conj() for p in params):
+        if any(not is_lazy(p) and p.is_conj() for p in params):
             raise ValueError(
                 "a parameter that is conjugated only in name cannot be written to: "
                 "give p.resolve_conj()."
@@ -318,12 +319,17 @@ class Base(torch.optim.Optimizer):
             state["step"] = state["step"] + 1
             names = [*self._buffers(h), *self._scalars(h)]
             g, t = gradient(p), state["step"].item()
-            before = Kept({name: plain(state[name]) for name in names})
+            before = Kept(
+                {name: plain(state[name]) for name in self._buffers(h)}
+                | {name: wide(state[name]) for name in self._scalars(h)}
+            )
             # A copy, which the graph may keep: the parameter is written over.
             x, new = self._rule(plain(p).clone(), -g if h["maximize"] else g, t, before, h)
             for name in names:
                 pairs = state[name].is_complex()
-                state[name] = torch.view_as_complex(new[name]) if pairs else new[name]
+                state[name] = (
+                    torch.view_as_complex(new[name]) if pairs else new[name].to(state[name].dtype)
+                )
             p.copy_(torch.view_as_complex(x) if p.is_complex() else x)
 
     def _step_compiled(

@@ -49,10 +49,16 @@ def stepped(
     buffers, scalars = tuple(optimizer._buffers(h)), tuple(optimizer._scalars(h))
     known, fixed = kernel.known(h, optimizer.defaults)
     plans = _plans().setdefault(optimizer, {})
-    plan, names = plans.get(id(group)), ("step", *scalars, *buffers)
-    if plan and plan.names == names and plan.step(optimizer, params, grads, known, fixed):
-        return []
-    plans.pop(id(group), None)
+    names = ("step", *scalars, *buffers)
+    if ready := plans.pop(id(group), None):
+        todo, whole = ready.step(optimizer, names, params, grads, known, fixed)
+        if whole:
+            plans[id(group)] = ready
+        if not todo:
+            return []
+        if whole:  # what no kernel can step, now as before
+            return [params[i] for i in todo]
+        params, grads = [params[i] for i in todo], [grads[i] for i in todo]
     states = [optimizer._state(p, h) for p in params]
     views: list[Any] = params
     kept = [[state[name] for state in states] for name in names]
@@ -60,8 +66,10 @@ def stepped(
         views, grads = list(map(plain, params)), list(map(gradient, params))
         kept = [list(map(plain, column)) for column in kept]
     left: list[Tensor] = []
-    for columns, dtype, numbers in _parts([params, views, grads, *kept], len(scalars)):
-        owners, *tensors = columns
+    parts: list[tuple[list[int], Plan]] = []
+    for columns, dtype, numbers in _parts([list(range(len(params))), views, grads, *kept], len(scalars)):
+        rows, *tensors = columns
+        owners = [params[i] for i in rows]
         if dtype is None:
             left += owners
             continue
@@ -79,9 +87,47 @@ def stepped(
             continue
         # As any operation in place does: a graph that holds the old values must not be run back.
         torch.autograd.graph.increment_version(owners)
-        if len(owners) == len(params) and views is params:
-            plans[id(group)] = made
+        if all(map(is_, owners, tensors[0])):  # no view of a complex or a sharded one
+            parts.append((rows, made))
+    if parts and not ready:  # of a group that was whole
+        plans[id(group)] = Ready(len(params), parts)
     return left
+
+
+class Ready:
+    """The plans of a group, each with the places of its parameters among those with a gradient."""
+
+    def __init__(self, length: int, parts: list[tuple[list[int], Plan]]) -> None:
+        self.length, self.parts = length, parts
+        covered = {i for rows, _ in parts for i in rows}
+        self.rest = [i for i in range(length) if i not in covered]
+        self.whole = len(parts) == 1 and not self.rest
+
+    def step(
+        self,
+        optimizer: Any,
+        names: tuple[str, ...],
+        params: list[Any],
+        grads: list[Any],
+        h: Hyper,
+        fixed: tuple[Any, ...],
+    ) -> tuple[list[int], bool]:
+        """Take the step of every part that is what it was.
+
+        Returns:
+            The places that were not stepped, and whether all the parts were.
+        """
+        if len(params) != self.length:
+            return list(range(len(params))), False
+        todo, every = list(self.rest), True
+        for rows, plan in self.parts:
+            x, g = params, grads
+            if not self.whole:
+                x, g = [params[i] for i in rows], [grads[i] for i in rows]
+            if plan.names != names or not plan.step(optimizer, x, g, h, fixed):
+                todo += rows
+                every = False
+        return sorted(todo), every
 
 
 class Plan:
@@ -167,7 +213,7 @@ class Plan:
 
 # In a cache, not in a global; see `kernel`.
 @functools.cache
-def _plans() -> WeakKeyDictionary[Any, dict[int, Plan]]:
+def _plans() -> WeakKeyDictionary[Any, dict[int, Ready]]:
     """Return the plans of each optimizer of this process, by group."""
     return WeakKeyDictionary()
 
@@ -187,14 +233,40 @@ def _pointers(column: list[Any]) -> list[int]:
 
 
 def _alike(column: list[Any], dtype: torch.dtype) -> bool:
-    """Whether all are dense contiguous tensors of the CPU, of that type, with their sign in memory."""
+    """Whether all are dense tensors of the CPU, laid out alike, of that type, their sign in memory."""
     return (
         _PLAIN.issuperset(map(type, column))
         and all(map(_on_cpu, column))
-        and all(map(Tensor.is_contiguous, column))  # no sparse one is
+        and _laid_out_alike(column)
         and {dtype}.issuperset(map(_dtype, column))
         and not any(map(Tensor.is_neg, column))
     )
+
+
+def _laid_out_alike(column: list[Any]) -> bool:
+    """Whether the n-th number of one belongs to the n-th of the others, without a gap in any."""
+    if all(map(Tensor.is_contiguous, column)):  # no sparse one is
+        return True
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(column[0].dim())
+    return (
+        last is not None
+        and all(a.layout == torch.strided and a.is_contiguous(memory_format=last) for a in column)
+        and len({a.stride() for a in column}) == 1
+    )
+
+
+def _apart(rows: list[tuple[Any, ...]]) -> list[bool]:
+    """Whether each parameter shares no memory with another: threads would write it at once."""
+    ends = sorted(
+        (p.data_ptr(), p.data_ptr() + p.nbytes, i) for i, (_, p, *_) in enumerate(rows) if p.nbytes
+    )
+    alone, (last, end) = [True] * len(rows), (-1, -1)
+    for start, stop, i in ends:
+        if start < end:
+            alone[i] = alone[last] = False
+        if stop > end:
+            last, end = i, stop
+    return alone
 
 
 def _parts(
@@ -205,13 +277,16 @@ def _parts(
     The dtype is None for those that no kernel can step.
     """
     together: dict[tuple[Any, tuple[float, ...]], list[tuple[Any, ...]]] = {}
-    for row in zip(*columns, strict=True):
-        fits = _fit(row[1:], scalars)
+    rows = list(zip(*columns, strict=True))
+    fit = [row for row in rows if _fit(row[1:], scalars)]
+    alone = {row[0] for row, apart in zip(fit, _apart(fit), strict=True) if apart}
+    for row in rows:
+        fits = row[0] in alone
         numbers = tuple(a.item() for a in row[3 : 4 + scalars]) if fits else ()
         types = (row[1].dtype, *map(_dtype, row[4 : 4 + scalars])) if fits else (None,)
         together.setdefault((types, numbers), []).append(row)
-    for (types, numbers), rows in together.items():
-        yield [list(column) for column in zip(*rows, strict=True)], types[0], numbers
+    for (types, numbers), same in together.items():
+        yield [list(column) for column in zip(*same, strict=True)], types[0], numbers
 
 
 def _fit(row: tuple[Any, ...], scalars: int) -> bool:

@@ -107,7 +107,8 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     Raises:
         ValueError: `value` is not one of `choices`.
     """
-    if value not in (choices := tuple(choices)):
+    choices = tuple(choices)
+    if isinstance(value, Tensor) or value not in choices:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
 
 

@@ -3,7 +3,9 @@
 `trace` writes the step down, `in_c` says it in C, `compiler` compiles it once, `gather` finds the
 tensors that it may be given.  Every operation is rounded as torch rounds it, one after the other:
 nothing is contracted to a fused multiply-add, so that in float64 and float32 the numbers are bit for
-bit those of the reference form.  Half types are computed in float32 and rounded when they are stored.
+bit those of the reference form; but a root is rounded correctly here, and torch's own, of more than a
+few numbers, are one unit in the last place off now and then.  Half types are computed in float32 and
+rounded when they are stored.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def nadam(
     """One step of NAdam, out of place.
 
     Dozat 2016, "Incorporating Nesterov Momentum into Adam" (ICLR workshop), Algorithm 2, with the
-    momentum schedule of its section on experiments.
+    momentum schedule of its section on experiments.  Algorithm 2 multiplies n̂ by another ν, which nobody
+    takes over: left away here as well, in every form.
 
     Args:
         x: The parameter (the paper's θ).
@@ -108,8 +109,9 @@ class NAdam(Base):
     Source: Dozat 2016, "Incorporating Nesterov Momentum into Adam" (ICLR workshop), Algorithm 2.
 
     Who does which: ``"frameworks"`` is `torch.optim.NAdam` and Keras, which average the gradients with
-    β1 though they correct with μ; ``"dozat"`` is the paper, which averages with μ; ``"constant"`` is
-    both of them without a schedule, and ``optax.nadam``.
+    β1 though they correct with μ; ``"dozat"`` averages with μ, as the paper does; ``"constant"`` is
+    both of them without a schedule, and ``optax.nadam``.  The paper's Algorithm 2 has v̂ with another
+    factor β2, which would make each step longer by 1/√β2; none of these has it, nor is it here.
 
     Args:
         params: Tensors, or groups of them.

@@ -446,8 +446,8 @@ _ALL: Final = (
         reason="The paper states the rate; that rare features keep a large step is the point of "
         "Adagrad (Duchi et al. 2011).",
         weak_point="The rate is for GloVe's loss; the steps of frequent rows fade.",
-        notes="Dense gradients, zero where a row is not used: Adagrad leaves such a row as it is.  For "
-        "nn.Embedding(sparse=True) take torch.optim.Adagrad with the same arguments.",
+        notes="Dense gradients, zero where a row is not used, or those of nn.Embedding(sparse=True): "
+        "Adagrad leaves such a row as it is.",
         unsure="eps and the start of the sum are torch's.",
     ),
     Preset(

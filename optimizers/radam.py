@@ -121,7 +121,8 @@ class RAdam(Base):
 
     Who does which: the paper has the threshold 4; the authors' code, `torch.optim.RAdam` and optax
     have 5.  Below it, torch and optax step along m̂; the authors' code does nothing unless it is told
-    to (``degenerated_to_sgd``).  Where β2 <= 0.6, ρ∞ is at most 4 and no step is ever rectified.
+    to (``degenerated_to_sgd``), and does not decay then either; ``before="nothing"`` decays at every
+    step.  Where β2 <= 0.6, ρ∞ is at most 4 and no step is ever rectified.
 
     Args:
         params: Tensors, or groups of them.

@@ -86,10 +86,7 @@ class SAM(Optimizer):
         rho: float = 0.05,
         adaptive: bool = False,
     ) -> None:
-        if not between(rho, inf):
-            raise ValueError(f"rho must be a number in [0, inf), got {rho!r}.")
-        if not isinstance(adaptive, bool):
-            raise TypeError(f"adaptive must be True or False, got {adaptive!r}.")
+        _check(rho, adaptive)
         made = base(params) if callable(base) else base
         if not callable(base) or not isinstance(made, Optimizer):
             raise TypeError(
@@ -143,11 +140,18 @@ class SAM(Optimizer):
         Args:
             state_dict: What ``state_dict()`` gave, here or in an optimizer like the base; that one
                 leaves `rho` and `adaptive` as they are.
+
+        Raises:
+            ValueError: It is none, or of another rule; nothing was loaded.
+            TypeError: Its ``adaptive`` is not True or False; nothing was loaded.
         """
+        own = state_dict.get("sam", {}) if isinstance(state_dict, dict) else None
+        if not isinstance(own, dict):
+            raise ValueError("this is no state_dict of SAM: give what state_dict() returned.")
+        rho, adaptive = own.get("rho", self.rho), own.get("adaptive", self.adaptive)
+        _check(rho, adaptive)
         self.base.load_state_dict({k: v for k, v in state_dict.items() if k != "sam"})
-        own = state_dict.get("sam", {})
-        self.rho = own.get("rho", self.rho)
-        self.adaptive = own.get("adaptive", self.adaptive)
+        self.rho, self.adaptive = rho, adaptive
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -227,3 +231,10 @@ def _wide(g: Tensor) -> torch.dtype:
 
 def _real(x: Tensor) -> Tensor:
     return torch.view_as_real(x) if x.is_complex() else x
+
+
+def _check(rho: object, adaptive: object) -> None:
+    if not between(rho, inf):
+        raise ValueError(f"rho must be a number in [0, inf), got {rho!r}.")
+    if not isinstance(adaptive, bool):
+        raise TypeError(f"adaptive must be True or False, got {adaptive!r}.")

@@ -8,7 +8,7 @@ papers.  Steps are steps of the optimizer, not epochs.
 
 A schedule can be pickled, compared and printed, and `LambdaLR.state_dict` keeps its numbers.
 
-That each one is the formula of its paper, for every t and all parameters, is proved: see
+That each one is the formula in its docstring, for every t and all parameters, is proved: see
 `adamproof.proofs_check.schedules`.  For that the code is run on symbols; `float()` and `int()` would
 drop them, and `math` must be called as a module.
 
@@ -157,7 +157,7 @@ def radam_warmup(beta2: float, threshold: float = 5, before: float = 0.0) -> Sch
         r_t = √( (ρ_t-4)(ρ_t-2) ρ_∞ / ((ρ_∞-4)(ρ_∞-2) ρ_t) )    where ρ_t > threshold
         before                                                   at the steps before
 
-    At β2 = 0.999 and the threshold 5 the first step with r_t is t = 6; r_6 ≈ 0.029.
+    At β2 = 0.999 and the threshold 5 the first step with r_t is t = 6; r_6 ≈ 0.026.
 
     From there on Adam with this schedule takes the steps of RAdam, up to where ε stands (RAdam adds
     it to the root of v_t itself).  The steps before differ: RAdam takes them without the second

@@ -99,7 +99,7 @@ class SGD(Base):
     """
 
     _counted = False
-    _choices = (("decay", get_args(Decay)), ("ema", (True, False)))
+    _choices = (("decay", get_args(Decay)), ("ema", (True, False)), ("nesterov", (True, False)))
 
     def __init__(
         self,

@@ -231,7 +231,13 @@ class SWATS(Base):
 
     def _check(self, h: Hyper) -> None:
         super()._check(h)
-        if h["rate"] is not None and not -inf < h["rate"] < inf:
+        steps, average = h["steps"], h["average"]
+        if not (isinstance(steps, int) and steps >= 0 and _is_finite(average)):
+            raise ValueError(
+                "steps must be a count and average finite, as a checkpoint has them, got "
+                f"{steps!r} and {average!r}."
+            )
+        if h["rate"] is not None and not _is_finite(h["rate"]):
             raise ValueError(f"rate must be None, before the switch, or finite, got {h['rate']!r}.")
         if h["compiled"] or h["capturable"] or h["differentiable"]:
             raise ValueError(
@@ -322,6 +328,10 @@ class SWATS(Base):
         torch._foreach_mul_(steps, [-h["lr"] * (1 - beta2**k) ** 0.5 / (1 - beta1**k) for k in t])
         torch._foreach_add_(params, steps)
         h["products"] += [(dot(p, p), dot(p, g)) for p, g in zip(steps, grads, strict=True)]
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, (int, float)) and -inf < number < inf
 
 
 def summed(products: Iterable[tuple[Tensor, Tensor]]) -> list[float]:

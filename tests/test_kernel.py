@@ -1,4 +1,4 @@
-"""The compiled form is the reference form, bit for bit, and behaves like the shipped one."""
+"""The compiled form is the reference form, bit for bit up to roots, and behaves like the shipped one."""
 
 import copy
 import gc

@@ -213,7 +213,7 @@ def _root_bounded(rule: Rule, v: Average) -> tuple[Step, ...]:
                  "f + λx²/2 are limits. For if u_t = g_t + λx_{t−1} → c ≠ 0, the steps are from some "
                  "t on at least α|c|/(2(K+ε)) long, K = sup |u_t|; with u_t = c throughout each is "
                  "−αc/(|c|+ε).",
-       hypotheses="any f whose gradient is continuous at x*; K < ∞, as u_t converges.")  # fmt: skip
+       hypotheses="α and λ constant; f' continuous at x*; K < ∞, as u_t converges.")  # fmt: skip
 def l2_limits_stationary(rule: Rule) -> Case | None:
     """The averages follow what enters; the denominator is bounded, so the steps do not vanish."""
     q, m, v = quotient(rule), first_moment(rule), second_moment(rule)

@@ -194,8 +194,8 @@ def _momenta(rule: Rule, found: Lookahead) -> tuple[Step, ...]:
 @claim("nadam-weight-sum", family=FAMILY, source=HERE,
        says="How long NAdam's steps are on a constant gradient.",
        statement="On a constant gradient x_t − x_(t−1) = −α·W_t·g/(|g|+ε) with "
-                 "W_t = (1−μ_t)/(1−M_t) + μ_(t+1)(1−β1^t)/(1−M_(t+1)), M_t = μ_1⋯μ_t; in Dozat's own "
-                 "form M_t stands for β1^t; W_1 > 1, W_t → 1.",
+                 "W_t = (1−μ_t)/(1−M_t) + μ_(t+1)(1−β1^t)/(1−M_(t+1)), M_t = μ_1⋯μ_t; where m averages "
+                 "with μ_t, as Dozat has it, M_t stands for β1^t; W_1 > 1, W_t → 1.",
        hypotheses="0 < β1; g ≠ 0.")  # fmt: skip
 def nadam_weight_sum(rule: Rule) -> Case | None:
     """Induction for m and v; then W_t by itself."""
@@ -255,8 +255,8 @@ def _above(b: Expr) -> tuple[Step, ...]:
 
 @claim("nadam-weight-sign", family=FAMILY, source=HERE,
        says="When NAdam's steps are too long, and when too short.",
-       statement="At a constant momentum β1, and in Dozat's own form with any ψ, where m averages with "
-                 "μ_t too, W_t > 1 for every t.  In the frameworks' form at ψ = 0, "
+       statement="At a constant momentum β1, and with any ψ where m averages with μ_t too, as Dozat has "
+                 "it, W_t > 1 for every t.  In the frameworks' form at ψ = 0, "
                  "with μ = β1/2, W_t < 1 iff 2^t·μ(1−μ^t) > 1−μ+μ²−μ^(t+1): at β1 = 0.9 for every t ≥ "
                  "2, and the shortest step is shorter than 3/4 α, at their default ψ too.",
        hypotheses="0 < β1; ε = 0; constant gradient.")  # fmt: skip

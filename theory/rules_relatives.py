@@ -37,9 +37,10 @@ def adabelief(*, accumulated: bool = True) -> Rule:
 def nadam(*, average: Literal["beta1", "mu"] = "beta1") -> Rule:
     """NAdam (Dozat 2016, ICLR workshop, Algorithm 2): as PyTorch and Keras run it, or as he writes it.
 
-    mu_t = beta1 (1 - 0.96^(t psi) / 2), the schedule of his section 3.3; M_t is the product of
+    mu_t = beta1 (1 - 0.96^(t psi) / 2), the schedule of his experiments; M_t is the product of
     mu_1 … mu_t.  His m_t averages with ``mu`` too; the frameworks average with ``beta1``, but look ahead
-    and correct with mu_t.
+    and correct with mu_t.  His Algorithm 2 multiplies n̂_t by another ν (β2), which no implementation
+    has: it is left away in both.
     """
     m, prod = olds("exp_avg", "mu_product")
     m_t, v_t, prod_t = news("exp_avg", "exp_avg_sq", "mu_product")

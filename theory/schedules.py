@@ -121,7 +121,9 @@ def _papers_rate() -> tuple[Step, ...]:
              Identity(1 / (sp.sqrt(WIDTH) * sp.sqrt(t)), peak * sp.sqrt(W / t), DOMAINS), "the decay"),
         Step("(t/w)² ≤ w/t for t ≤ w",
              Holds(ge(W**3, t**3), (ge(W, t),), DOMAINS, {W: t + u}),
-             "times t·w² > 0; so the minimum of the two is t/w up to w, and √(w/t) from there"),
+             "times t·w² > 0; so the minimum of the two is t/w up to w"),
+        Step("w/t ≤ (t/w)² for t ≥ w",
+             Holds(ge(t**3, W**3), (ge(t, W),), DOMAINS, {t: W + u}), "and √(w/t) from there"),
     )  # fmt: skip
 
 

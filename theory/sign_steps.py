@@ -119,7 +119,7 @@ def sign_step_exact(rule: Rule) -> Case | None:
        statement="|x_t| ≤ max(|x_0|, α/s) for every t and every gradient sequence, s = αλ in Lion's "
                  "paper and the frameworks, so that α/s = 1/λ, s = λ where decay is not coupled. "
                  "Outside of the box |x_t| − α/s shrinks by the factor 1−s or faster. The edge is "
-                 "reached: x = α/s stays there while the direction is negative.",
+                 "kept: x = α/s stays there while the direction is negative.",
        hypotheses="0 < s ≤ 1; α and λ constant.")  # fmt: skip
 def sign_box(rule: Rule) -> Case | None:
     """A convex combination of x and an end of the box; without R ≤ M it is none, by the control."""
