@@ -49,6 +49,8 @@ GRADIENTS = (Fraction(0), Fraction(1, 1024), Fraction(1))
 ALPHA, BETAS = Fraction("1/1000"), (Fraction("9/10"), Fraction("999/1000"))
 EPS, ENOUGH = Fraction("1e-8"), Fraction("1e-7")
 REPLAY_STEPS, RUN_STEPS = 3, 1
+#: More steps show nothing else, until α times their number leaves float16.
+MOST = 100
 
 
 def derivation() -> tuple[Step, ...]:
@@ -155,7 +157,7 @@ def runs(asked: Asked) -> tuple[Run, ...]:
 
     from .. import optimizers as ours
 
-    steps = asked.steps or RUN_STEPS
+    steps = min(asked.steps or RUN_STEPS, MOST)
     few = min(steps, 20)  # one coordinate after the other
     out = [_run("paper's formula", "float64, ε = 1e-8", _formula(few), few, lost=False)]
     for dtype, eps in (("float32", EPS), ("float16", EPS), ("float16", ENOUGH)):

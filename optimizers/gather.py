@@ -56,8 +56,6 @@ def stepped(
             plans[id(group)] = ready
         if not todo:
             return []
-        if whole:  # what no kernel can step, now as before
-            return [params[i] for i in todo]
         params, grads = [params[i] for i in todo], [grads[i] for i in todo]
     states = [optimizer._state(p, h) for p in params]
     views: list[Any] = params
@@ -67,9 +65,11 @@ def stepped(
         kept = [list(map(plain, column)) for column in kept]
     left: list[Tensor] = []
     parts: list[tuple[list[int], Plan]] = []
-    for columns, dtype, numbers in _parts([list(range(len(params))), views, grads, *kept], len(scalars)):
-        rows, *tensors = columns
-        owners = [params[i] for i in rows]
+    itself = list(map(is_, params, views))  # no view of a complex or a sharded one
+    places = list(zip(range(len(params)), itself, strict=True))
+    for columns, dtype, numbers in _parts([places, views, grads, *kept], len(scalars)):
+        rows, (its_own, *_) = zip(*columns[0], strict=True)
+        owners, tensors = [params[i] for i in rows], columns[1:]
         if dtype is None:
             left += owners
             continue
@@ -87,8 +87,8 @@ def stepped(
             continue
         # As any operation in place does: a graph that holds the old values must not be run back.
         torch.autograd.graph.increment_version(owners)
-        if all(map(is_, owners, tensors[0])):  # no view of a complex or a sharded one
-            parts.append((rows, made))
+        if its_own:
+            parts.append((list(rows), made))
     if parts and not ready:  # of a group that was whole
         plans[id(group)] = Ready(len(params), parts)
     return left
@@ -274,7 +274,8 @@ def _parts(
 ) -> Iterator[tuple[Columns, torch.dtype | None, tuple[float, ...]]]:
     """Yield the tensors that one kernel steps together, with their dtype, their count and scalars.
 
-    The dtype is None for those that no kernel can step.
+    The first column has pairs: a place, and whether the parameter there is no view.  The dtype is None
+    for those that no kernel can step.
     """
     together: dict[tuple[Any, tuple[float, ...]], list[tuple[Any, ...]]] = {}
     rows = list(zip(*columns, strict=True))
@@ -283,7 +284,9 @@ def _parts(
     for row in rows:
         fits = row[0] in alone
         numbers = tuple(a.item() for a in row[3 : 4 + scalars]) if fits else ()
-        types = (row[1].dtype, *map(_dtype, row[4 : 4 + scalars])) if fits else (None,)
+        types = (
+            (row[1].dtype, row[0][1], *map(_dtype, row[4 : 4 + scalars])) if fits else (None, row[0][1])
+        )
         together.setdefault((types, numbers), []).append(row)
     for (types, numbers), same in together.items():
         yield [list(column) for column in zip(*same, strict=True)], types[0], numbers

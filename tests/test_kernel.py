@@ -21,6 +21,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamproof import caches
@@ -940,3 +941,81 @@ def test_what_a_kernel_cannot_say_is_told(case: str) -> None:
     assert told.startswith("no kernel can be made of this rule, so that compiled must be False: ")
     assert told.endswith(".") and "\n" not in told
     assert p.tolist() == [1.0] * 3
+
+
+# -- memory that is shared, and parts of a group ---------------------------------------------------
+
+
+@needs_compiler
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("kind", ["view", "tail", "twice", "as bits"])
+@pytest.mark.parametrize("rule", [ours.SGD, ours.AdamW, ours.RAdam], ids=lambda r: r.__name__)
+def test_parameters_that_share_memory_are_stepped_in_turn(rule: Any, kind: str, size: int) -> None:
+    """Threads would write the same numbers at once."""
+
+    def ended(**how: bool) -> Tensor:
+        base = torch.zeros(size)
+        one = Parameter(base)
+        other = {
+            "view": lambda: Parameter(base.view(size)),
+            "tail": lambda: Parameter(base[size // 2 :]),
+            "twice": lambda: one,
+            "as bits": lambda: Parameter(base.view(torch.float16)),
+        }[kind]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says that one is there twice
+            optimizer = rule([one, Parameter(torch.zeros(3)), other], lr=0.1, **how)
+        for _ in range(5):
+            for p in optimizer.param_groups[0]["params"]:
+                p.grad = torch.ones_like(p) * 2**-6
+            optimizer.step()
+        return base
+
+    assert torch.equal(ended(compiled=True), ended())
+
+
+def ways(params: list[Parameter], monkeypatch: pytest.MonkeyPatch, steps: int = 4) -> int:
+    """How many tensors are looked at one by one in the last step."""
+    seen: list[Any] = []
+    honest = gather._fit
+    monkeypatch.setattr(gather, "_fit", lambda row, scalars: seen.append(row) or honest(row, scalars))
+    optimizer = ours.AdamW(params, compiled=True)
+    for step in range(steps):
+        seen.clear()
+        for i, p in enumerate(params):
+            p.grad = None if (step, i) == (0, 1) else torch.ones_like(p)
+        optimizer.step()
+    return len(seen)
+
+
+@needs_compiler
+def test_every_part_of_a_group_is_stepped_without_looking_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gradient that came later, another type and another order of memory make parts of their own."""
+    sizes = [torch.zeros(5), torch.zeros(6), torch.zeros(7, dtype=torch.bfloat16),
+             torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last)]  # fmt: skip
+    assert ways([Parameter(a) for a in sizes], monkeypatch) == 0
+    sizes.append(torch.zeros(3, dtype=torch.complex64))
+    assert ways([Parameter(a) for a in sizes], monkeypatch) == 1
+
+
+@needs_compiler
+def test_channels_last_is_stepped_by_a_kernel_as_the_reference_steps_it() -> None:
+    draw = torch.Generator().manual_seed(5)
+    start = torch.randn(4, 6, 3, 3, generator=draw)
+    x, y = (
+        Parameter(start.clone(memory_format=f)) for f in (torch.channels_last, torch.contiguous_format)
+    )
+    one, other = ours.Adam([x], compiled=True), ours.AdamReference([y])
+    for _ in range(3):
+        y.grad = torch.randn(start.shape, generator=draw)
+        x.grad = y.grad.to(memory_format=torch.channels_last)
+        one.step()
+        other.step()
+    assert gather._plans()[one]
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-7)
+    x.grad = y.grad.contiguous()  # in another order than the parameter
+    y.grad = y.grad.clone()
+    one.step()
+    other.step()
+    torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-7)

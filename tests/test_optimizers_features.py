@@ -1113,3 +1113,88 @@ def test_inside_inference_mode_and_without_grad() -> None:
         assert not any(
             s.requires_grad for p in parameters(optimizer) for s in optimizer.state[p].values()
         )
+
+
+# -- what is not there yet, and what is refused ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in ours.__all__ if f"{n}Reference" in ours.__all__])
+def test_a_lazy_layer_is_taken_before_it_knows_its_size(name: str) -> None:
+    layer = torch.nn.LazyLinear(2)
+    optimizer = getattr(ours, name)(layer.parameters(), lr=0.1)
+    layer(torch.ones(1, 3)).sum().backward()
+    before = layer.weight.detach().clone()
+    optimizer.step()
+    assert not torch.equal(layer.weight, before)
+
+
+def test_differentiable_keeps_the_digits_of_the_scalars() -> None:
+    """1 − Πμ in float32 would be 1e-8 off."""
+    start = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    x, y = start.clone().requires_grad_().clone(), start.clone().requires_grad_()
+    one, other = ours.NAdam([x], differentiable=True), ours.NAdamReference([y])
+    for _ in range(3):
+        x.grad = y.grad = torch.cos(start)
+        one.step()
+        other.step()
+    assert (x - y).abs().max().item() < 1e-15
+    assert one.state[x]["mu_product"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("nesterov", ["no", float("nan"), 2, None])
+def test_nesterov_is_yes_or_no(nesterov: Any) -> None:
+    with pytest.raises(ValueError, match=r"nesterov must be one of"):
+        ours.SGD([torch.zeros(1, requires_grad=True)], momentum=0.9, nesterov=nesterov)
+
+
+def test_a_refused_group_leaves_no_trace_whatever_it_was_refused_for() -> None:
+    optimizer = ours.Adam([torch.zeros(1, requires_grad=True)])
+    late = {"params": [torch.zeros(1, requires_grad=True)], "bias_correction": torch.ones(2)}
+    with pytest.raises(ValueError, match="bias_correction must be one of"):
+        optimizer.add_param_group(late)
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": None}, {"steps": -3}, {"steps": "x"}, {"average": float("nan")}, {"rate": "x"}]
+)
+def test_a_checkpoint_of_swats_that_makes_no_sense(wrong: dict[str, Any]) -> None:
+    p = torch.ones(2, requires_grad=True)
+    optimizer = ours.SWATS([p])
+    p.grad = torch.ones(2)
+    optimizer.step()
+    saved, before = copy.deepcopy(optimizer.state_dict()), copy.deepcopy(optimizer.state_dict())
+    saved["param_groups"][0].update(wrong)
+    with pytest.raises(ValueError, match=r"rate must be|steps must be"):
+        optimizer.load_state_dict(saved)
+    assert str(optimizer.state_dict()) == str(before)
+
+
+@pytest.mark.parametrize(
+    "sam", [5, None, [1], {"rho": float("nan")}, {"rho": -1}, {"rho": "x"}, {"adaptive": 3}]
+)
+def test_a_checkpoint_of_sam_that_makes_no_sense(sam: Any) -> None:
+    p = torch.ones(2, requires_grad=True)
+    optimizer = ours.SAM([p], ours.SGD, rho=0.25)
+    saved = optimizer.state_dict() | {"sam": sam}
+    saved["param_groups"][0]["lr"] = 7.0
+    with pytest.raises(
+        (ValueError, TypeError), match=r"rho must be|adaptive must be|no state_dict of SAM"
+    ):
+        optimizer.load_state_dict(saved)
+    assert (optimizer.rho, optimizer.adaptive) == (0.25, False)
+    assert optimizer.base.param_groups[0]["lr"] != 7.0
+    for nothing in (None, [1]):
+        with pytest.raises(ValueError, match="no state_dict of SAM"):
+            optimizer.load_state_dict(nothing)  # type: ignore[arg-type]
+
+
+def test_the_preset_for_embeddings_takes_their_sparse_gradients() -> None:
+    table = torch.nn.Embedding(5, 2, sparse=True)
+    before = table.weight.detach().clone()
+    optimizer = ours.preset("embeddings-adagrad").build(table.parameters())
+    optimizer = optimizer[0] if isinstance(optimizer, tuple) else optimizer
+    table(torch.tensor([1, 3])).sum().backward()
+    optimizer.step()
+    moved = (table.weight != before).any(1).tolist()
+    assert moved == [False, True, False, True, False]
