@@ -327,9 +327,7 @@ class Base(torch.optim.Optimizer):
             x, new = self._rule(plain(p).clone(), -g if h["maximize"] else g, t, before, h)
             for name in names:
                 pairs = state[name].is_complex()
-                state[name] = (
-                    torch.view_as_complex(new[name]) if pairs else new[name].to(state[name].dtype)
-                )
+                state[name] = torch.view_as_complex(new[name]) if pairs else new[name]
             p.copy_(torch.view_as_complex(x) if p.is_complex() else x)
 
     def _step_compiled(
