@@ -37,6 +37,15 @@ def catalogue() -> MappingProxyType[str, Counterexample]:
     return MappingProxyType(found)
 
 
+def breaking(claim: str) -> list[str]:
+    """Return the ids of the counterexamples that break a claim.
+
+    >>> "reddi-online" in breaking("no such claim")
+    False
+    """
+    return [name for name, example in catalogue().items() if claim in example.refutes]
+
+
 def _has_one(name: str) -> bool:
     """Return whether the source of a module defines a counterexample, without loading it."""
     spec = find_spec(name)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from adamproof.counterexamples.catalogue import breaking
 from adamproof.proofs_check import ledger, report
 from adamproof.proofs_check.judge import why_cas
 from adamproof.theory.catalogue import claims
@@ -65,6 +66,9 @@ def _claim_lines(claim: Claim, rows: dict[str, dict[str, str | None]]) -> Iterat
         yield f"- {_MARKS[verdict]} **{verdict}** ({level}) for {_escaped(who)}"
     if claim.repaired_by:
         yield f"- what is true instead: [{claim.repaired_by}](#{claim.repaired_by})"
+    if broken := breaking(claim.id):
+        names = ", ".join(f"[{name}](../counterexamples/{name.replace('-', '_')}.py)" for name in broken)
+        yield f"- watch it fail: {names}"
     yield f"- source: {_escaped(str(claim.source))}"
     yield f"- stated and proved in [{claim.home}](../{claim.home})"
 

@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from adamproof import gallery, reproduce
-from adamproof.counterexamples.catalogue import catalogue
+from adamproof.counterexamples.catalogue import breaking, catalogue
 from adamproof.counterexamples.record import Asked
 from adamproof.errors import UsageError
+from adamproof.proofs_check import ledger
+from adamproof.theory.catalogue import claims
 
 NAMES = ["reddi-online", "reddi-period"]
 SHORT = Asked(steps=300)
@@ -24,6 +26,19 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two counterexamples are enough to see what becomes of all."""
     two = MappingProxyType({name: catalogue()[name] for name in NAMES})
     monkeypatch.setattr(gallery, "catalogue", lambda: two)
+
+
+def test_every_refuted_claim_of_four_families_has_a_file_that_breaks_it() -> None:
+    """The belief is on the page of claims; the object that breaks it is one command away."""
+    broken = {id for example in catalogue().values() for id in example.refutes}
+    refuted = {id for id, rows in ledger.load().items()
+               if any(row["verdict"] == "refuted" for row in rows.values())}  # fmt: skip
+    assert broken <= refuted
+    families = ("step size", "weight decay", "stability", "sharpness", "precision")
+    assert {id for id in refuted if claims()[id].family in families} <= broken
+    for id in broken:
+        assert all(id in catalogue()[name].refutes for name in breaking(id))
+        assert breaking(id)
 
 
 def made(out: Path, asked: Asked = SHORT) -> tuple[int, str]:

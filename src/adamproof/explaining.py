@@ -11,6 +11,7 @@ from rich.console import Console
 
 from . import pages
 from .checking import claim_or_fail, subject_or_fail
+from .counterexamples.catalogue import breaking
 from .errors import UsageError
 from .pages import Entry, Formula, Line, Page, Section
 from .proofs_check import engines, ledger, report
@@ -80,6 +81,7 @@ def page_of(claim: Claim, subject: Subject | None) -> Page:
         ("hypotheses", claim.hypotheses),
         ("source", str(claim.source)),
         ("stated and proved in", claim.home),
+        ("watch it fail", ", ".join(f"adamproof reproduce {name}" for name in breaking(claim.id))),
     )
     case = claim.judge(subject.rule if subject else paper_of("adam"))
     sections = [_verdict(finding)]
