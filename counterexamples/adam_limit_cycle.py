@@ -20,7 +20,7 @@ Which hypotheses were needed
 
 What repairs it
     A rate that falls: the swing is proportional to α.  Or ε >= c α (1 - β1)/(2(1 + β1)), for which the
-    orbit does not exist.
+    orbit does not exist.  That Adam then comes to rest is not proved.
 
 Source
     Bock & Weiß (2022), arXiv 2210.02070; the edge of stability is Cohen et al.'s (2022).
@@ -307,9 +307,10 @@ COUNTEREXAMPLE = Counterexample(
     breaks="x_t = (-1)^t X with X = α(1 - β1)/(2(1 + β1)) - ε/c is an orbit, once the corrections are "
     "gone.  At ε = 0 it attracts nearby runs for every β1 <= 3 - 2√2; at the default betas it repels "
     "them, and they burst (measured).",
-    repair="A rate that falls, or ε >= c α (1 - β1)/(2(1 + β1)), for which the orbit does not exist.",
+    repair="ε >= c α (1 - β1)/(2(1 + β1)) removes this orbit.",
     source=BW22(""),
-    open="Size and number of the bursts; what attracts at the default betas.",
+    open="Whether Adam comes to rest without the orbit, or at a rate that falls; size and number of the "
+    "bursts; what attracts at the default betas.",
     headline="On a parabola Adam swings for ever at small β1, and bursts at the default betas",
     derivation=derivation,
     control=control,

@@ -31,7 +31,7 @@ def _line(name: str, old: Expr) -> Expr:
 
 def steps() -> tuple[Step, ...]:
     """Return the orbit, the way to it, the drift, the clamp, and the signs at betas and for slopes."""
-    return (*_orbit(), *_approach(), *_drift(), *_clamp(), *_ends(), *_every_slope())
+    return (*_orbit(), *_approach(), *_drift(), *_clamp(), *_ends(), *_every_slope(), *_repaired())
 
 
 def _orbit() -> tuple[Step, ...]:
@@ -154,6 +154,30 @@ def _every_slope() -> tuple[Step, ...]:
              Ground(sym.gt(Rational(1, 2) + 5 / sqrt(sp.Integer(76)) - 1, 0)),
              "so D = C/√v_1 − 1/√v_2 − 1/√v_3 < 0: for every C ≥ 2 and every β2 ≤ 3/(1+C²) Adam tends "
              "to +1, which is the worst point for C > 2; the paper has β2 = 1/(1+C²)"),
+    )  # fmt: skip
+
+
+def _repaired() -> tuple[Step, ...]:
+    """For every periodic gradient with Σ g > 0, whatever β1, a β2 near enough to 1 repairs Adam."""
+    power, size, count, last = (sym.symbol(n, "positive") for n in ("B", "S", "p", "b"))
+    r, w, most, total, away = (sym.symbol(n, "positive") for n in ("r", "w", "G", "T", "d"))
+    signs = dict.fromkeys(("B", "S", "p", "b", "r", "w", "G", "T", "d"), "positive")
+    return (
+        Step("β2^i/S ≥ β2^(p−1)/p",
+             Holds(sym.ge(power * count - last * size, 0), (sym.ge(count, size), sym.ge(power, last)),
+                   signs), "B = β2^i ≥ b = β2^(p−1), S ≤ p: so v_j ≥ β2^(p−1)·v for the mean v of g²"),
+        Step("β2^i/S ≤ 1/(p β2^(p−1))",
+             Holds(sym.ge(size - count * last * power, 0), (sym.ge(size, count * last), sym.ge(1, power)),
+                   signs), "S ≥ p b, B ≤ 1: so v_j ≤ v/β2^(p−1)"),
+        Step("(r − 1) − (1 − 1/r) = (r−1)²/r",
+             Identity((r - 1) - (1 - 1 / r), (r - 1) ** 2 / r, signs),
+             "so 1/√v_j is within (r−1)/√v of 1/√v, r = β2^(−(p−1)/2)"),
+        Step("w (T − p G (r−1)) > 0 for r < 1 + T/(p G)",
+             Holds(sym.gt(w * (total - count * most * (r - 1)), 0),
+                   (sym.eq(r, 1 + total / (count * most) - away), ), signs,
+                   {r: 1 + total / (count * most) - away}),
+             "|m_j| ≤ G, Σ m_j = Σ g_j = T, w = 1/√v: so D ≥ w(T − pG(r−1)) > 0 for every β1, every "
+             "β2 > (1 + T/(pG))^(−2/(p−1)): raising β2 repairs Adam on every such loss"),
     )  # fmt: skip
 
 

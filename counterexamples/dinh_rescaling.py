@@ -321,7 +321,7 @@ COUNTEREXAMPLE = Counterexample(
     "(1, 1), at (a, 1/a).",
     breaks="The same function at every x, and the loss is 0; yet the trace of the Hessian is "
     "10a² + 13 + 3/a², its largest eigenvalue at least 10a², and the rise in the box "
-    "50·(ε(1+ε)(1+a)²/a)²: beyond every bound.",
+    "50·(ε(1+ε)(1+a)²/a)² per cent: beyond every bound.",
     repair="A measure in units of the parameters: Σ θ_i² H_ii, θᵀHθ, the path norm, the box "
     "|δ_i| <= ε|θ_i|.",
     source=D17("Theorem 4"),

@@ -347,10 +347,12 @@ COUNTEREXAMPLE = Counterexample(
     "never seen.",
     breaks="Adam, AdaGrad and RMSprop (ε = 0) move along sign(Xᵀy), fit the data at sign(Xᵀy)/4, and "
     "put every new datum at +1: half of them wrong.  Gradient descent stays in the row space; the "
-    "solution of least norm there fits as well, and is right on all.  With ε = 10⁴ so is Adam's.",
+    "solution of least norm there fits as well, and is right on all.  With ε = 10⁴ so is Adam's, as "
+    "measured.",
     repair="Lines that are linear in the gradient, or an ε far above the gradients.",
     source=W17("section 3.3 and Lemma 3.1"),
-    open="That Adam's loss tends to 0 here is seen, not proved; data with X sign(Xᵀy) ≠ κ y.",
+    open="That Adam's loss tends to 0 here, and what it finds with ε = 10⁴, is seen, not proved; "
+    "data with X sign(Xᵀy) ≠ κ y.",
     headline="All fit the data; on new data the adaptive rules are at chance (Wilson et al. 2017, 3.3)",
     derivation=derivation,
     control=control,

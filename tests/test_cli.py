@@ -300,7 +300,7 @@ def test_interrupt_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
     _, err = child.communicate(timeout=60)
     after = ledger.PATH.read_bytes()
     ledger.PATH.write_bytes(before)  # a failing test must not leave another ledger behind
-    assert err.strip().splitlines()[-1].endswith("adamproof: interrupted; nothing was changed")
+    assert err.strip().splitlines()[-1].endswith("adamproof: interrupted; what was finished is kept")
     assert "Traceback" not in err
     assert after == before
     assert child.returncode == 2

@@ -463,3 +463,36 @@ def test_a_failed_picture_leaves_the_old_one(
 
 def test_every_method_has_its_own_line() -> None:
     assert len(set(picture.STYLES)) == len(picture.STYLES) >= len(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["all", "--out", "o", "--plot", "x.png"], "reproduce all takes no --plot"),
+        (["all", "--out", "o", "--json"], "reproduce all takes no --json"),
+        (["all", "--out", "o", "--optimizer", "torch.optim:SGD"], "reproduce all takes no --optimizer"),
+        (["reddi-online", "--out", "o"], "--out is the folder of `reproduce all`"),
+        (["reddi-online", "--optimizer", "paper:adam"], "is a rule on paper: name a class"),
+        (["reddi-online", "--optimizer", "torch.optim:LBFGS"], "does not step a vector by itself"),
+        (["reddi-online", "--optimizer", "torch.optim:Nothing"], "has no class 'Nothing'"),
+    ],
+)
+def test_requests_that_do_not_fit(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from adamproof import cli
+
+    monkeypatch.setattr(sys, "argv", ["adamproof", "reproduce", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_guest_need_not_be_one_that_can_be_lifted() -> None:
+    status, text = printed("reddi-online", steps=30, optimizer="torch.optim:Rprop")
+    assert status == 0
+    assert "torch.optim:Rprop" in text

@@ -354,6 +354,24 @@ def test_three_times_the_papers_beta2_is_as_bad_and_not_every_beta2() -> None:
         assert c == 2 or sign(pattern, Fraction(0), Fraction(99, 100)) == 1
 
 
+def test_a_diagram_that_certifies_nothing_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = square.square()
+    none = Cells(cells.left, cells.right, cells.low, cells.high, 0 * cells.sign)
+    monkeypatch.setattr(square, "square", lambda slopes=square.SLOPES: none)
+    assert "certifies neither" in square.replay(5).failure
+
+
+@given(slopes=SLOPES, beta1=st.floats(0, 1))
+def test_from_the_proved_beta2_on_the_drift_has_the_sign_of_the_sum(slopes: Any, beta1: float) -> None:
+    pattern, p = Pattern(slopes), len(slopes)
+    if not pattern.total:
+        return
+    most = max(map(abs, slopes))
+    enough = float(1 + abs(pattern.total) / (p * most)) ** (-2 / (p - 1)) if p > 1 else 0.0
+    beta2 = enough + (1 - enough) / 1000
+    assert sign(pattern, Fraction(beta1), Fraction(beta2)) == (1 if pattern.total > 0 else -1)
+
+
 def test_a_wrong_cell_makes_it_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = square.square()
     wrong = Cells(cells.left, cells.right, cells.low, cells.high, -cells.sign)

@@ -132,6 +132,12 @@ def reproduce(
 
     if list_them or not name:
         raise typer.Exit(listing())
+    given = {"--plot": plot, "--optimizer": optimizer, "--json": json}
+    unfit = [option for option, value in given.items() if value] if name == "all" else []
+    if unfit:
+        raise UsageError(f"reproduce all takes no {unfit[0]}: name one counterexample for it.")
+    if out is not None and name != "all":
+        raise UsageError("--out is the folder of `reproduce all`: --plot draws one counterexample.")
     if name == "all":
         raise typer.Exit(run_all(out, steps=steps, seeds=seeds, device=device))
     raise typer.Exit(
@@ -148,14 +154,14 @@ def main() -> None:
     except KeyboardInterrupt:
         if debug:
             raise
-        _fail("interrupted; nothing was changed")
+        _fail("interrupted; what was finished is kept")
     except Exception as error:
         if debug:
             raise
         _fail(_sentence(error))
     else:
         if status == 130:  # what Typer makes of Ctrl-C
-            _fail("interrupted; nothing was changed")
+            _fail("interrupted; what was finished is kept")
         sys.exit(status or 0)
 
 
@@ -164,7 +170,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, UsageError):
         return str(error)
     if isinstance(error, typer.Abort):
-        return "interrupted; nothing was changed"
+        return "interrupted; what was finished is kept"
     if hasattr(error, "format_message"):  # Typer's own complaints about usage
         return str(error.format_message())
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)"

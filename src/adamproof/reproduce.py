@@ -227,11 +227,22 @@ def judge(example: Counterexample, asked: Asked | None = None) -> Reproduced:
 
 def _made(text: str) -> Optimizer:
     """Return what makes the optimizer that was asked for."""
-    from .checking import subject_or_fail
+    import torch
 
-    recipe = subject_or_fail(text).recipe
-    if recipe is None:
-        raise UsageError(f"--optimizer runs code, and {text} is a rule on paper: name a class.")
+    from .proofs_check.subjects import UnknownSubject, resolve
+    from .proofs_check.symbolic import LiftError
+
+    try:
+        recipe = resolve(text).recipe
+        if recipe is None:
+            raise UsageError(f"--optimizer runs code, and {text} is a rule on paper: name a class.")
+        x = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+        x.grad = torch.ones_like(x)
+        recipe.build([x], {}, symbolic=False).step()
+    except (UnknownSubject, LiftError) as error:
+        raise UsageError(str(error)) from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--optimizer {text} does not step a vector by itself: {error}") from error
     return lambda params: recipe.build(params, {}, symbolic=False)
 
 
