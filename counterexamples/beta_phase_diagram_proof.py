@@ -176,8 +176,8 @@ def _repaired() -> tuple[Step, ...]:
              Holds(sym.gt(w * (total - count * most * (r - 1)), 0),
                    (sym.eq(r, 1 + total / (count * most) - away), ), signs,
                    {r: 1 + total / (count * most) - away}),
-             "|m_j| ≤ G, Σ m_j = Σ g_j = T, w = 1/√v: so D ≥ w(T − pG(r−1)) > 0 for every β1, every "
-             "β2 > (1 + T/(pG))^(−2/(p−1)): raising β2 repairs Adam on every such loss"),
+             "|m_j| ≤ G, Σ m_j = Σ g_j = T, w = 1/√v: so D ≥ w(T − pG(r−1)) > 0 for each β1 and "
+             "each β2 > (1 + T/(pG))^(−2/(p−1)): raising β2 repairs Adam on every such loss"),
     )  # fmt: skip
 
 
