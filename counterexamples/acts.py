@@ -290,7 +290,7 @@ def panel(
         log: which axes are logarithmic: "x", "y" or "xy".
         marked: whether each point of a solid line is shown.
     """
-    from .picture import STYLES, plain
+    from .picture import STYLES, frame
 
     rows = -(-len(runs) // 2)
     figure.subplots_adjust(left=0.1, right=0.96, top=0.92, bottom=0.12 + 0.045 * rows)
@@ -301,13 +301,7 @@ def panel(
         axes.plot(*run.curve, color=colour, linestyle=style, linewidth=2.4 if solid else 1.6,
                   marker="o" if marked and solid else None, markersize=4.5,
                   label=run.method, zorder=2 + order / 10)  # fmt: skip
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
-    if "x" in log:
-        axes.set_xscale("log")
-    if "y" in log:
-        axes.set_yscale("log")
-    plain(axes)
+    frame(axes, across, up, log)
     figure.legend(loc="lower center", ncols=2, frameon=False)
     return axes
 

@@ -198,7 +198,7 @@ def _run(name: str, method: str, found: Swept, steps: int, *, lost: bool | None)
 
 def draw(figure: Figure, found: Sequence[Run]) -> None:
     """Draw the length of a step against the gradient, and where there is none."""
-    from .picture import STYLES, plain
+    from .picture import STYLES, frame
 
     figure.subplots_adjust(left=0.085, right=0.97, top=0.92, bottom=0.19)
     axes = figure.subplots()
@@ -217,11 +217,7 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
                 axes.axvspan(low, high, color=colour, alpha=0.3 if word == "0/0" else 0.14, linewidth=0)
                 axes.annotate(word, ((low * high) ** 0.5, 0.95), ha="center", color=colour,
                               xycoords=("data", "axes fraction"))  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("gradient $g$ (every positive float16 number)")
-    axes.set_ylabel("step taken, in units of α")
-    plain(axes)
+    frame(axes, "gradient $g$ (every positive float16 number)", "step taken, in units of α", "xy")
     figure.legend(loc="lower center", ncols=4, frameon=False)
 
 

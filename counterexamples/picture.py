@@ -5,7 +5,8 @@ Drawn with Agg and without pyplot, so no window, display or global state is invo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,9 +43,16 @@ def save(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
     figure = Figure(figsize=(9, 6.2), dpi=150)
     figure.suptitle(example.headline, fontsize=12)
     example.draw(figure, once(runs))
+    with finished(path) as unfinished:
+        figure.savefig(unfinished, format=path.suffix[1:].lower())
+
+
+@contextmanager
+def finished(path: Path) -> Iterator[Path]:
+    """Give a place to write to; what is there replaces the file only once it is whole."""
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        figure.savefig(unfinished, format=path.suffix[1:].lower())
+        yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -61,6 +69,17 @@ def plain(axes: Axes) -> None:
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
     axes.minorticks_off()  # half of the time that drawing takes
+
+
+def frame(axes: Axes, across: str, up: str, log: str = "") -> None:
+    """Say what the axes show, and which of them are logarithmic: "x", "y" or "xy"."""
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
+    plain(axes)
 
 
 def iterate_and_regret(figure: Figure, runs: Sequence[Run], floor: Fraction) -> None:

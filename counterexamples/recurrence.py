@@ -128,13 +128,21 @@ def _kernels() -> tuple[Any, Any, bool]:
     def _fma(a, b, c):  # type: ignore[no-untyped-def]  # numba compares the two signatures
         return lambda a, b, c: fused(a, b, c)  # type: ignore[call-arg]  # numba passes the context
 
-    def jit(loop: Any) -> Any:
-        try:  # numpy's rules for division: five times quicker than raising on zero
-            return numba.njit(loop, cache=True, error_model="numpy")
-        except RuntimeError:  # no folder to write the cache to
-            return numba.njit(loop, error_model="numpy")
+    return jitted(moments), jitted(walk), True
 
-    return jit(moments), jit(walk), True
+
+def jitted(loop: Any, *, nogil: bool = False) -> Any:
+    """Return a loop compiled by numba, and kept on disk where that can be written.
+
+    Raises:
+        ImportError: numba is missing.
+    """
+    import numba
+
+    try:  # numpy's rules for division: five times quicker than raising on zero
+        return numba.njit(loop, cache=True, error_model="numpy", nogil=nogil)
+    except RuntimeError:  # no folder to write the cache to
+        return numba.njit(loop, error_model="numpy", nogil=nogil)
 
 
 def compiled() -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .harness import Method
 from .record import Optimizer, Report, silent
+from .recurrence import jitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,13 +138,9 @@ def loop(
 def compiled() -> Any:
     """Return the loop compiled, or None where numba is missing."""
     try:
-        import numba
+        return jitted(loop, nogil=True)
     except ImportError:
         return None
-    try:
-        return numba.njit(loop, nogil=True, cache=True, error_model="numpy")
-    except RuntimeError:  # no folder to write the cache to
-        return numba.njit(loop, nogil=True, error_model="numpy")
 
 
 def ends_of(steps: int) -> list[int]:

@@ -218,7 +218,7 @@ def _run(name: str, method: str, found: Lengths, steps: int, seen: list[float] |
 
 def draw(figure: Figure, found: Sequence[Run]) -> None:
     """Draw the length of a step against t, with a float32 counter and with a true one."""
-    from .picture import STYLES, plain
+    from .picture import STYLES, frame
 
     figure.subplots_adjust(left=0.095, right=0.97, top=0.92, bottom=0.17)
     axes = figure.subplots()
@@ -232,11 +232,7 @@ def draw(figure: Figure, found: Sequence[Run]) -> None:
     axes.axvline(STALL, color="0.45", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     axes.annotate("$2^{24}$: the counter stops", (STALL, 0.62), xytext=(-6, 0), ha="right",
                   xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("step $t$")
-    axes.set_ylabel("length of the step, all gradients 1, α = 1")
-    plain(axes)
+    frame(axes, "step $t$", "length of the step, all gradients 1, α = 1", "xy")
     figure.legend(loc="lower center", ncols=2, frameon=False)
 
 

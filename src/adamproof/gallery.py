@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from .counterexamples.catalogue import catalogue
-from .counterexamples.picture import save
+from .counterexamples.picture import finished, save
 from .counterexamples.record import Asked
 from .errors import UsageError
 from .reproduce import judge
@@ -52,7 +52,8 @@ def everything(out: Path, asked: Asked, console: Console) -> int:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        found = {name: _one(name, out, asked, console) for name in catalogue()}
+        made_by = _made_by(asked)
+        found = {name: _one(name, out, asked, made_by, console) for name in catalogue()}
         _write(out / PAGE, page(found))
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error}.") from error
@@ -60,10 +61,9 @@ def everything(out: Path, asked: Asked, console: Console) -> int:
     return 0 if all(row["verdict"] == Verdict.REFUTED for row in found.values()) else 1
 
 
-def _one(name: str, out: Path, asked: Asked, console: Console) -> dict[str, Any]:
+def _one(name: str, out: Path, asked: Asked, made_by: str, console: Console) -> dict[str, Any]:
     """Return what is found of one counterexample; what the same code and wishes made is read again."""
     store, picture = out / f"{name}.json", out / f"{name}.png"
-    made_by = _made_by(asked)
     try:
         kept = json.loads(store.read_text(encoding="utf-8"))
         if kept["made_by"] == made_by and picture.exists():
@@ -91,9 +91,8 @@ def _made_by(asked: Asked) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    with finished(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def page(found: dict[str, dict[str, Any]]) -> str:
