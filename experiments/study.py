@@ -61,7 +61,8 @@ class Control:
 class Table(Mapping[Spec, Row]):
     """The rows that are known, by specification.
 
-    >>> table = Table({Spec("m", "t", "sgd", 0): {"loss": 1.0}, Spec("m", "t", "adam", 0): {"loss": 2.0}})
+    >>> sgd, adam = Spec("m", "t", "sgd", 0), Spec("m", "t", "adam", 0)
+    >>> table = Table({sgd: {"loss": 1.0}, adam: {"loss": 2.0}})
     >>> [row["loss"] for spec, row in table.where(method="adam").items()]
     [2.0]
     """
@@ -82,7 +83,12 @@ class Table(Mapping[Spec, Row]):
         """Return the rows whose specification has these values, as fields or as options."""
 
         def fits(spec: Spec) -> bool:
-            known = {"measure": spec.measure, "task": spec.task, "method": spec.method, "seed": spec.seed}
+            known = {
+                "measure": spec.measure,
+                "task": spec.task,
+                "method": spec.method,
+                "seed": spec.seed,
+            }
             options = spec.text
             return all((known[n] if n in known else options.get(n)) == v for n, v in wanted.items())
 
@@ -91,7 +97,10 @@ class Table(Mapping[Spec, Row]):
     def by_seed(self, name: str) -> dict[int, float]:
         """Return one measured value by seed; ``None`` becomes NaN."""
         values = {spec.seed: row[name] for spec, row in self._rows.items()}
-        return {seed: float("nan") if value is None else float(value) for seed, value in sorted(values.items())}
+        return {
+            seed: float("nan") if value is None else float(value)
+            for seed, value in sorted(values.items())
+        }
 
 
 Plan = Callable[[Table], Sequence[Spec]]
