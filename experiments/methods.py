@@ -73,10 +73,10 @@ def root_of_second_moment(optimizer: Optimizer, parameters: Tensor, eps: float =
     group = optimizer.param_groups[0]
     if "exp_avg_sq" not in state:
         rms: Tensor = state["square_avg"]
-        return rms.sqrt() + cast(float, group.get("eps", eps))
+        return cast(Tensor, rms.sqrt() + group.get("eps", eps))
     v: Tensor = state.get("max_exp_avg_sq", state["exp_avg_sq"])
     correction = 1 - group["betas"][1] ** float(state["step"])
-    return (v / correction).sqrt() + cast(float, group.get("eps", eps))
+    return cast(Tensor, (v / correction).sqrt() + group.get("eps", eps))
 
 
 _HE = "He et al. 2016 (arXiv 1512.03385v1), §3.4: rate 0.1, momentum 0.9"

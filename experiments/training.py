@@ -74,7 +74,7 @@ class Ensemble:
     def leaves(self, flat: Tensor) -> list[Tensor]:
         """Return views of (K, P) in the shapes of the leaves, each (K, …)."""
         parts = torch.split(flat, self.sizes, 1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 @dataclass(frozen=True)

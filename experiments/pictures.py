@@ -1,0 +1,105 @@
+"""Pictures of studies: every method has its colour and its mark, everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .spec import Row
+from .statistics import bootstrap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Okabe & Ito 2008, told apart by the colour-blind too; the mark says the rest.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = "os^Dvp*"
+LABELS = {
+    "lambda_max": "λ_max of the Hessian",
+    "invariant": "λ_max of D|w| H D|w|, invariant to rescaling",
+    "test_error": "test error (%)",
+    "gap": "test error − training error (points)",
+}
+LOGARITHMIC = ("lambda_max", "invariant")
+
+
+def style(index: int) -> dict[str, str]:
+    """Return colour and mark of a method by its place; no two of the first 49 are the same."""
+    return {"color": COLOURS[index % 7], "marker": MARKS[(index // 7 + index) % 7]}
+
+
+def scatter(path: Path, rows: Mapping[str, Sequence[Row]], x: str, y: str, title: str) -> Path:
+    """Draw one value against another, a dot for each run and a large one for each method's median."""
+    with _Page(path, title) as axes:
+        for i, (method, runs) in enumerate(rows.items()):
+            pairs = np.array([(_read(row, x), _read(row, y)) for row in runs], dtype=float)
+            pairs = pairs[np.isfinite(pairs).all(1)]
+            if len(pairs):
+                axes.scatter(pairs[:, 0], pairs[:, 1], s=9, alpha=0.35, linewidths=0, **style(i))
+                middle = np.median(pairs, axis=0)
+                axes.scatter(*middle, s=90, edgecolors="white", label=method, zorder=3, **style(i))
+        axes.set_xlabel(LABELS.get(x, x))
+        axes.set_ylabel(LABELS.get(y, y))
+        axes.set_xscale("log" if x in LOGARITHMIC else "linear")
+        axes.set_yscale("log" if y in LOGARITHMIC else "linear")
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return path
+
+
+def intervals(
+    path: Path, values: Mapping[tuple[str, str], Sequence[float]], label: str, title: str
+) -> Path:
+    """Draw means and their 95 % intervals: a line for each method, a mark for each setting."""
+    methods = list(dict.fromkeys(method for method, _ in values))
+    settings = list(dict.fromkeys(setting for _, setting in values))
+    with _Page(path, title) as axes:
+        for j, setting in enumerate(settings):
+            for i, method in enumerate(methods):
+                known = np.array(values[method, setting], dtype=float)
+                known = known[np.isfinite(known)]
+                if len(known) < 2 or np.ptp(known) == 0:
+                    continue
+                low, high = bootstrap(known)
+                mean, height = known.mean(), -i - 0.2 * j
+                axes.plot([low, high], [height, height], color=COLOURS[j], linewidth=2)
+                named = {"label": setting} if i == 0 else {}
+                axes.scatter(mean, height, s=36, zorder=3, **style(j), **named)  # type: ignore[arg-type]
+        axes.set_yticks([-i - 0.1 for i in range(len(methods))], methods)
+        axes.set_xlabel(f"{label}, mean and 95 % interval over seeds")
+        axes.set_xscale("log")
+        axes.legend(fontsize=8, frameon=False)
+    return path
+
+
+def _read(row: Row, name: str) -> float:
+    if name == "gap":
+        return _read(row, "test_error") - _read(row, "train_error")
+    found = row.get(name)
+    return float("nan") if found is None or row["diverged"] else float(found)
+
+
+class _Page:
+    """A figure with one frame, written whole when it is finished."""
+
+    def __init__(self, path: Path, title: str) -> None:
+        self.path, self.title = path, title
+
+    def __enter__(self) -> Axes:
+        from matplotlib.figure import Figure
+
+        self.figure = Figure(figsize=(7.5, 4.6), layout="constrained", dpi=130)
+        axes: Axes = self.figure.add_subplot()
+        axes.set_title(self.title, loc="left")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        return axes
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_name(f".{self.path.name}.part")
+            self.figure.savefig(part, format="png")
+            part.replace(self.path)
