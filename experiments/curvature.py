@@ -54,7 +54,8 @@ def start_vectors(seeds: Sequence[int], size: int, like: Tensor) -> Tensor:
     """Return unit vectors (K, P), each drawn by its member's seed: who is beside it does not matter."""
     rows = [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     vectors = torch.stack(rows).to(like)
-    return vectors / vectors.norm(dim=1, keepdim=True)
+    length: Tensor = vectors.norm(dim=1, keepdim=True)
+    return vectors / length
 
 
 def extreme(
@@ -86,7 +87,9 @@ def extreme(
     value = torch.full((members,), math.nan, dtype=torch.float64)
     bound = torch.full((members,), math.inf, dtype=torch.float64)
     passed = torch.zeros(members, dtype=torch.long)
-    basis, diagonal, beside = [start], [], []
+    basis: list[Tensor] = [start]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
     for j in range(min(most, size)):
         image = operator(basis[j])
         diagonal.append((image * basis[j]).sum(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ LABELS = {
 LOGARITHMIC = ("lambda_max", "invariant")
 
 
-def style(index: int) -> dict[str, str]:
+def style(index: int) -> dict[str, Any]:
     """Return colour and mark of a method by its place; no two of the first 49 are the same."""
     return {"color": COLOURS[index % 7], "marker": MARKS[(index // 7 + index) % 7]}
 
@@ -40,7 +40,7 @@ def scatter(path: Path, rows: Mapping[str, Sequence[Row]], x: str, y: str, title
             if len(pairs):
                 axes.scatter(pairs[:, 0], pairs[:, 1], s=9, alpha=0.35, linewidths=0, **style(i))
                 middle = np.median(pairs, axis=0)
-                axes.scatter(*middle, s=90, edgecolors="white", label=method, zorder=3, **style(i))
+                axes.scatter(middle[0], middle[1], s=90, edgecolors="white", label=method, zorder=3, **style(i))
         axes.set_xlabel(LABELS.get(x, x))
         axes.set_ylabel(LABELS.get(y, y))
         axes.set_xscale("log" if x in LOGARITHMIC else "linear")
@@ -65,8 +65,8 @@ def intervals(
                 low, high = bootstrap(known)
                 mean, height = known.mean(), -i - 0.2 * j
                 axes.plot([low, high], [height, height], color=COLOURS[j], linewidth=2)
-                named = {"label": setting} if i == 0 else {}
-                axes.scatter(mean, height, s=36, zorder=3, **style(j), **named)  # type: ignore[arg-type]
+                named: dict[str, Any] = {"label": setting} if i == 0 else {}
+                axes.scatter(mean, height, s=36, zorder=3, **style(j), **named)
         axes.set_yticks([-i - 0.1 for i in range(len(methods))], methods)
         axes.set_xlabel(f"{label}, mean and 95 % interval over seeds")
         axes.set_xscale("log")

@@ -24,6 +24,7 @@ from .comparison import (
     REFERENCE,
     SCALES,
     TUNED,
+    Question,
     Runs,
     ask,
     controls,
@@ -47,7 +48,8 @@ AXES = (("lambda_max", "invariant"), ("lambda_max", "test_error"), ("invariant",
 def conclude(table: Table, size: Size) -> Sequence[Finding]:
     """Return a finding for each pair, task, setting and moment."""
     runs = Runs(SCALES[size])
-    raw, invariant = [], []
+    raw: list[Question] = []
+    invariant: list[Question] = []
     for pair in PAIRS:
         if not set(pair) <= set(runs.scale.methods):
             continue
