@@ -244,6 +244,32 @@ def judged(questions: Iterable[Question]) -> list[Finding]:
     ]
 
 
+def judged_equal(
+    questions: Sequence[tuple[str, Comparison, str, tuple[str, ...]]], unit: str
+) -> list[Finding]:
+    """Return the findings on beliefs that a mean is zero: supported if it is shown to be within the margin.
+
+    Args:
+        questions: Belief, comparison, where, and the claims that it hangs on.
+        unit: Of the effects.
+    """
+    p = holm([comparison.p for _, comparison, _, _ in questions])
+    same = holm([comparison.p_equivalent for _, comparison, _, _ in questions])
+    verdicts = {
+        Outcome.NO_DIFFERENCE: Outcome.SUPPORTED,
+        Outcome.SUPPORTED: Outcome.CONTRADICTED,
+        Outcome.CONTRADICTED: Outcome.CONTRADICTED,
+        Outcome.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+    }
+    return [
+        Finding(
+            belief, verdicts[decide(found, a, b)], found.effect, found.interval, unit, b, found.pairs,
+            where, "p is that of equivalence", theorems,
+        )
+        for (belief, found, where, theorems), a, b in zip(questions, p, same, strict=True)
+    ]  # fmt: skip
+
+
 def controls(runs: Runs, table: Table) -> list[Control]:
     """Return the controls that every comparison must pass."""
     found = []

@@ -40,7 +40,9 @@ def scatter(path: Path, rows: Mapping[str, Sequence[Row]], x: str, y: str, title
             if len(pairs):
                 axes.scatter(pairs[:, 0], pairs[:, 1], s=9, alpha=0.35, linewidths=0, **style(i))
                 middle = np.median(pairs, axis=0)
-                axes.scatter(middle[0], middle[1], s=90, edgecolors="white", label=method, zorder=3, **style(i))
+                axes.scatter(
+                    middle[0], middle[1], s=90, edgecolors="white", label=method, zorder=3, **style(i)
+                )
         axes.set_xlabel(LABELS.get(x, x))
         axes.set_ylabel(LABELS.get(y, y))
         axes.set_xscale("log" if x in LOGARITHMIC else "linear")
@@ -70,6 +72,18 @@ def intervals(
         axes.set_yticks([-i - 0.1 for i in range(len(methods))], methods)
         axes.set_xlabel(f"{label}, mean and 95 % interval over seeds")
         axes.set_xscale("log")
+        axes.legend(fontsize=8, frameon=False)
+    return path
+
+
+def strip(path: Path, values: Mapping[str, Sequence[float]], label: str, title: str, at: float) -> Path:
+    """Draw every run as a dot on the line of its setting, and the value that theory gives."""
+    with _Page(path, title) as axes:
+        axes.axvline(at, color="black", linewidth=1, linestyle="--", label="theory")
+        for i, runs in enumerate(values.values()):
+            axes.scatter(runs, [-i] * len(runs), s=18, alpha=0.6, linewidths=0, color=COLOURS[0])
+        axes.set_yticks([-i for i in range(len(values))], list(values))
+        axes.set_xlabel(label)
         axes.legend(fontsize=8, frameon=False)
     return path
 
