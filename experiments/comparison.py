@@ -247,7 +247,7 @@ def judged(questions: Iterable[Question]) -> list[Finding]:
 def judged_equal(
     questions: Sequence[tuple[str, Comparison, str, tuple[str, ...]]], unit: str
 ) -> list[Finding]:
-    """Return the findings on beliefs that a mean is zero: supported if it is shown to be within the margin.
+    """Return the findings on beliefs that a mean is zero: supported if shown to be within the margin.
 
     Args:
         questions: Belief, comparison, where, and the claims that it hangs on.

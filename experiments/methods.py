@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -19,7 +19,13 @@ from adamproof import optimizers as ours
 
 from .registry import Registry
 
-Make = Callable[[list[Tensor], float], Optimizer]
+
+class Make(Protocol):
+    """Makes the optimizer of parameters, at a learning rate, with further options by name."""
+
+    def __call__(self, parameters: list[Tensor], lr: float, /, **options: Any) -> Optimizer:
+        """Return the optimizer."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,14 @@ for _method in (
     Method(
         "rmsprop", maker(ours.RMSprop, alpha=0.9), "1/1000",
         "Tieleman & Hinton 2012, lecture 6e: average 0.9; rate 0.001", -5, preconditioner=_root,
+    ),
+    Method(
+        "adam-l2", maker(ours.Adam), "1/1000", "Kingma & Ba 2015, with λ in the gradient", -5,
+        preconditioner=_root,
+    ),
+    Method(
+        "adamw-uncoupled", maker(ours.AdamW, decay="uncoupled"), "1/1000",
+        "Loshchilov & Hutter 2019 (arXiv 1711.05101v3), Algorithm 2", -5, preconditioner=_root,
     ),
     Method(
         "signum", maker(ours.SignSGD, momentum=0.9), "1/10000",

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import ScalarFormatter
 
 from .spec import Row
 from .statistics import bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Okabe & Ito 2008, told apart by the colour-blind too; the mark says the rest.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -72,6 +74,8 @@ def intervals(
         axes.set_yticks([-i - 0.1 for i in range(len(methods))], methods)
         axes.set_xlabel(f"{label}, mean and 95 % interval over seeds")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(ScalarFormatter())
         axes.legend(fontsize=8, frameon=False)
     return path
 
@@ -86,6 +90,58 @@ def strip(path: Path, values: Mapping[str, Sequence[float]], label: str, title: 
         axes.set_xlabel(label)
         axes.legend(fontsize=8, frameon=False)
     return path
+
+
+def heat_maps(
+    path: Path,
+    grids: Mapping[str, Sequence[Sequence[float]]],
+    rates: Sequence[str],
+    decays: Sequence[Sequence[str]],
+    label: str,
+    title: str,
+) -> Path:
+    """Draw a value over learning rate and weight decay, a frame for each form of decay.
+
+    Args:
+        path: Where to.
+        grids: By the name of a form: a row for each learning rate, a column for each decay.
+        rates: Names of the rows.
+        decays: For each form, names of its columns.
+        label: What the colour is.
+        title: The title.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(grids), 3.8), layout="constrained", dpi=130)
+    figure.suptitle(title, x=0.01, ha="left")
+    known = np.array([value for grid in grids.values() for row in grid for value in row])
+    low, high = np.nanmin(known), np.nanpercentile(known, 85)
+    for i, (form, grid) in enumerate(grids.items()):
+        axes = figure.add_subplot(1, len(grids), i + 1)
+        values = np.array(grid)
+        shown = axes.imshow(values, origin="lower", cmap="cividis", vmin=low, vmax=high, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            dark = value < (low + high) / 2
+            text = "diverged" if np.isnan(value) else f"{value:.1f}"
+            axes.text(
+                column, row, text, ha="center", va="center", fontsize=8, color="w" if dark else "k"
+            )
+        axes.set_title(form, fontsize=10)
+        axes.set_xticks(range(len(decays[i])), decays[i], fontsize=8)
+        axes.set_yticks(range(len(rates)), rates, fontsize=8)
+        axes.set_xlabel("weight decay λ")
+        axes.set_ylabel("learning rate α")
+    figure.colorbar(shown, ax=figure.axes, label=label)
+    _write(figure, path)
+    return path
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Write a picture whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    figure.savefig(part, format="png")
+    part.replace(path)
 
 
 def _read(row: Row, name: str) -> float:
@@ -106,14 +162,11 @@ class _Page:
 
         self.figure = Figure(figsize=(7.5, 4.6), layout="constrained", dpi=130)
         axes: Axes = self.figure.add_subplot()
-        axes.set_title(self.title, loc="left")
+        self.figure.suptitle(self.title, x=0.01, ha="left")
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         return axes
 
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_name(f".{self.path.name}.part")
-            self.figure.savefig(part, format="png")
-            part.replace(self.path)
+            _write(self.figure, self.path)

@@ -14,8 +14,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from adamproof.optimizers import cosine
+
 from .methods import Method
-from .spec import Job, Row, Value
+from .spec import Job, Row, Value, number
 from .tasks import Leaves, Split, Task
 
 LEVELS = ("0.3", "0.1", "0.05", "0.02")
@@ -83,7 +85,9 @@ class Training:
 
     Options of a specification: ``lr``; ``epochs``; ``metrics``, names joined by ``+``, taken at the end;
     ``matched``, those taken where the training loss first crosses each of the `LEVELS` (looked at after
-    every epoch); ``stream``, another minibatch stream for the same split and start (a control).
+    every epoch); ``stream``, another minibatch stream for the same split and start (a control);
+    ``anneal``, ``cosine`` to 0 at the end (Loshchilov & Hutter 2017); ``optimizer.NAME``, an option of the
+    optimizer: a number, or numbers joined by commas.
 
     Attributes:
         metrics: The functions by the names that specifications use.
@@ -136,13 +140,26 @@ class Training:
                     rows[member][key + suffix] = value
 
 
+def _option(text: str) -> float | tuple[float, ...]:
+    """Return an option of an optimizer: a number, or several."""
+    values = tuple(number(part) for part in text.split(","))
+    return values if len(values) > 1 else values[0]
+
+
 class _Run:
     """One ensemble on its way."""
 
     def __init__(self, task: Task, method: Method, job: Job, lr: float, epochs: int) -> None:
         self.task, self.method, self.lr, self.epochs = task, method, lr, epochs
         self.seeds, self.device = job.seeds, job.device
-        self.stream = int(job.specs[0].text.get("stream", "0"))
+        text = job.specs[0].text
+        self.stream = int(text.get("stream", "0"))
+        self.options = {
+            name.removeprefix("optimizer."): _option(value)
+            for name, value in text.items()
+            if name.startswith("optimizer.")
+        }
+        self.annealed = text.get("anneal") == "cosine"
         splits = [task.draw(seed) for seed in self.seeds]
         self.data = {part: self._stacked(splits, part) for part in ("train", "validation", "test")}
         self.ensemble = Ensemble(task, self.seeds, self.device)
@@ -170,11 +187,15 @@ class _Run:
         turns, before = torch.zeros_like(path), torch.zeros_like(self.flat)
         late: list[Tensor] = []  # the path of the last two epochs, one point a step
         steps = 0
+        count = 1 if self.method.full_batch else -(-self.data["train"][0].shape[1] // self.task.batch)
+        schedule = cosine(self.epochs * count)
         self.flat.requires_grad_()
         for epoch in range(1, self.epochs + 1):
             self._choose(epoch)
             for inputs, targets in self._batches(epoch):
                 old = self.flat.detach().clone()
+                if self.annealed and self.optimizer is not None:
+                    self.optimizer.param_groups[0]["lr"] = self.lr * schedule(steps)
                 self._step(inputs, targets)
                 move = self.flat.detach() - old
                 path += move.norm(dim=1)
@@ -197,7 +218,7 @@ class _Run:
         """Make the optimizer, at the start and where the method changes to another."""
         method = self.method
         if epoch == 1:
-            self.optimizer = method.make([self.flat], self.lr)
+            self.optimizer = method.make([self.flat], self.lr, **self.options)
         elif method.then is not None and epoch == self.epochs // 2 + 1:
             self.optimizer = method.then([self.flat], self.lr * method.then_rate)
 
