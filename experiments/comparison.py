@@ -91,8 +91,8 @@ class Runs:
 
     >>> runs = Runs(SCALES["small"])
     >>> wanted = runs.plan(Table({}))
-    >>> {spec.text["lr"] for spec in wanted if spec.method == "adam" and spec.seed >= 100_000}
-    {'10^-7/2', '10^-6/2', '10^-5/2', '10^-4/2', '10^-3/2'}
+    >>> sorted({spec.text["lr"] for spec in wanted if spec.method == "adam" and spec.seed >= 100_000})
+    ['10^-3/2', '10^-4/2', '10^-5/2', '10^-6/2', '10^-7/2']
     """
 
     scale: Scale

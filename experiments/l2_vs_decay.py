@@ -1,7 +1,7 @@
 """Can learning rate and weight decay be tuned one by one?
 
-Question:   Over a grid of (α, λ), does the best λ depend on α: for Adam with λ in the gradient, for AdamW
-            as frameworks run it (the decay is α λ), and for AdamW as its authors wrote it (λ alone)?
+Question:   Over a grid of (α, λ), does the best λ depend on α: for Adam with λ in the gradient, for
+            AdamW as frameworks run it (the decay is α λ), and as its authors wrote it (λ alone)?
 Protocol:   Digits with 20 % of the training labels struck, so that decay has something to do; cosine
             annealing.  For each seed a grid of test errors; how far it is from a sum of a function of α
             and one of λ is the share of interaction in its variance (two-way analysis of variance with
@@ -54,7 +54,8 @@ EPOCHS: Mapping[Size, int] = {"small": 20, "default": 60, "large": 200}
 def specs(size: Size, form: Form, rate: str, decay: str) -> list[Spec]:
     """Return the runs at one point of the grid."""
     options = (
-        ("lr", rate), ("optimizer.weight_decay", decay), ("epochs", str(EPOCHS[size])), ("anneal", "cosine"),
+        ("lr", rate), ("optimizer.weight_decay", decay), ("epochs", str(EPOCHS[size])),
+        ("anneal", "cosine"),
     )  # fmt: skip
     return [Spec("training", TASK, form.method, seed, options) for seed in range(SEEDS[size])]
 

@@ -121,11 +121,9 @@ def heat_maps(
         values = np.array(grid)
         shown = axes.imshow(values, origin="lower", cmap="cividis", vmin=low, vmax=high, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
-            dark = value < (low + high) / 2
+            ink = "w" if value < (low + high) / 2 else "k"
             text = "diverged" if np.isnan(value) else f"{value:.1f}"
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=8, color="w" if dark else "k"
-            )
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
         axes.set_title(form, fontsize=10)
         axes.set_xticks(range(len(decays[i])), decays[i], fontsize=8)
         axes.set_yticks(range(len(rates)), rates, fontsize=8)

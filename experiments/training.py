@@ -86,8 +86,8 @@ class Training:
     Options of a specification: ``lr``; ``epochs``; ``metrics``, names joined by ``+``, taken at the end;
     ``matched``, those taken where the training loss first crosses each of the `LEVELS` (looked at after
     every epoch); ``stream``, another minibatch stream for the same split and start (a control);
-    ``anneal``, ``cosine`` to 0 at the end (Loshchilov & Hutter 2017); ``optimizer.NAME``, an option of the
-    optimizer: a number, or numbers joined by commas.
+    ``anneal``, ``cosine`` to 0 at the end (Loshchilov & Hutter 2017); ``optimizer.NAME``, an option of
+    the optimizer: a number, or numbers joined by commas.
 
     Attributes:
         metrics: The functions by the names that specifications use.
