@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import ScalarFormatter
 
 from .spec import Row
@@ -74,8 +75,10 @@ def intervals(
         axes.set_yticks([-i - 0.1 for i in range(len(methods))], methods)
         axes.set_xlabel(f"{label}, mean and 95 % interval over seeds")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_formatter(ScalarFormatter())
+        low, high = axes.get_xlim()
+        if high < 20 * low:  # so short that powers of ten say too little
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.xaxis.set_minor_formatter(ScalarFormatter())
         axes.legend(fontsize=8, frameon=False)
     return path
 
@@ -115,13 +118,13 @@ def heat_maps(
     figure = Figure(figsize=(4 * len(grids), 3.8), layout="constrained", dpi=130)
     figure.suptitle(title, x=0.01, ha="left")
     known = np.array([value for grid in grids.values() for row in grid for value in row])
-    low, high = np.nanmin(known), np.nanpercentile(known, 85)
+    norm = LogNorm(float(np.nanmin(known)), float(np.nanmax(known)))
     for i, (form, grid) in enumerate(grids.items()):
         axes = figure.add_subplot(1, len(grids), i + 1)
         values = np.array(grid)
-        shown = axes.imshow(values, origin="lower", cmap="cividis", vmin=low, vmax=high, aspect="auto")
+        shown = axes.imshow(values, origin="lower", cmap="cividis", norm=norm, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
-            ink = "w" if value < (low + high) / 2 else "k"
+            ink = "w" if norm(value) < 0.5 else "k"
             text = "diverged" if np.isnan(value) else f"{value:.1f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
         axes.set_title(form, fontsize=10)
