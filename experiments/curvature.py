@@ -111,7 +111,8 @@ def hutchinson(matrix: Curvature, probes: int = 32, seed: Seeds = 0) -> Estimate
 
 def gradient_norm(loss: Loss, leaves: Leaves) -> Tensor:
     """Return ‖∇L‖₂, (members,), float64."""
-    return vector_norm(gradient(loss, leaves)[1], dim=1, dtype=torch.float64)
+    length: Tensor = vector_norm(gradient(loss, leaves)[1], dim=1, dtype=torch.float64)
+    return length
 
 
 def weight_norms(leaves: Leaves) -> tuple[Tensor, Tensor]:

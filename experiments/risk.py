@@ -69,10 +69,12 @@ def unit_logits(logits: Tensor) -> Tensor:
 
     The cross-entropy of a net that classifies all right falls when its last layer grows, and its
     Hessian with it, though no prediction changes; after this it does not see the scale.  The form is
-    that of Andriushchenko et al. (2023), arXiv 2302.07011, in their published code.
+    that of Andriushchenko et al. (2023), arXiv 2302.07011, in their published code.  Where all logits of
+    a sample are equal it has no derivative, and curvature is NaN.
     """
     centred = logits - logits.mean(-1, keepdim=True)
-    return centred / vector_norm(centred, dim=-1, keepdim=True).clamp_min(1e-10)
+    length: Tensor = vector_norm(centred, dim=-1, keepdim=True)
+    return centred / length.clamp_min(1e-10)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -36,13 +36,16 @@ def operator(model: nn.Module, loss: nn.Module, data: Data, kind: Kind = "hessia
 End = Literal["LA", "SA"]
 
 
-def eigenvalue(matrix: Any, which: End = "LA", tol: float = 1e-3, seed: int = 0) -> float:
+def eigenvalue(
+    matrix: Any, which: End = "LA", tol: float = 1e-3, width: int | None = None, seed: int = 0
+) -> float:
     """Return the largest (LA) or smallest (SA) algebraic eigenvalue, by ARPACK.
 
     Args:
         matrix: From `operator`.
         which: Which end, in SciPy's words.
         tol: The relative accuracy of the eigenvalue.
+        width: The vectors of its Krylov space; SciPy takes 20, and so never fewer products.
         seed: Of the start vector.
 
     Raises:
@@ -51,7 +54,9 @@ def eigenvalue(matrix: Any, which: End = "LA", tol: float = 1e-3, seed: int = 0)
     from scipy.sparse.linalg import eigsh
 
     start = np.random.default_rng(seed).standard_normal(matrix.shape[1])
-    found = eigsh(matrix.to_scipy(), k=1, which=which, tol=tol, v0=start, return_eigenvectors=False)
+    found = eigsh(
+        matrix.to_scipy(), 1, which=which, tol=tol, ncv=width, v0=start, return_eigenvectors=False
+    )
     return float(found[0])
 
 
@@ -60,7 +65,7 @@ def trace(matrix: Any, probes: int = 32, seed: int = 0) -> float:
 
     Args:
         matrix: From `operator`.
-        probes: How many products.
+        probes: How many products; curvlinops wants fewer than there are weights.
         seed: torch's global generator is set to it, and put back.
 
     Raises:
