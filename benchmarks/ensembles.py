@@ -130,7 +130,7 @@ def batch(seeds: tuple[int, ...], epochs: int) -> None:
 
 
 def ours(models: int, epochs: int, workers: int) -> float:
-    """Train all as `experiments` does, evaluation and trajectory metrics included, and return seconds."""
+    """Train all as `experiments` does, what it records included, and return seconds."""
     parts = [tuple(range(i, min(i + 64, models))) for i in range(0, models, 64)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:

@@ -51,7 +51,7 @@ class Scale:
     tuning_seeds: int
     points: int
     within: int
-    metrics: tuple[str, ...] = ("sharpness", "norms")
+    metrics: tuple[str, ...] = ("lambda_max", "invariant", "curvature", "rise", "norms")
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.tuning_seeds < 1:

@@ -18,20 +18,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from .comparison import judged_equal, logarithm
-from .curvature import extreme, flat, hessian, scaled, start_vectors
+from .lanczos import largest
 from .methods import Method, root_of_second_moment
+from .products import gradient, hessian, normal
+from .risk import Risk
 from .spec import Job, Row, Spec
 from .statistics import compare
 from .study import Finding, Size, Study, Table
-from .tasks import TASKS, Leaves, Task, digits, mlp, squared_error
+from .tasks import TASKS, Task, digits, mlp, squared_error
 from .training import Ensemble
 
 MARGIN = math.log(1.15)
@@ -111,33 +111,28 @@ def edge(job: Job) -> Sequence[Row]:
     w = ensemble.flat.requires_grad_()
     data = [task.draw(seed).train for seed in job.seeds]
     inputs, targets = (torch.stack(part).to(job.device) for part in zip(*data, strict=True))
-    loss = partial(_loss, task, inputs, targets)
+    risk = Risk(task.logits, task.loss, inputs, targets)
     optimizer = method.make([w], lr, **rule.options(beta))
-    start = start_vectors(job.seeds, w.shape[1], w.detach())
+    start = normal(job.seeds, w.detach())
     looks = {steps - i * (steps // 4 // LOOKS) for i in range(LOOKS)}
     found = []
     for step in range(1, steps + 1):
-        leaves = [leaf.detach().requires_grad_() for leaf in ensemble.leaves(w)]
-        w.grad = flat(torch.autograd.grad(loss(leaves).sum(), leaves))
+        w.grad = gradient(risk, ensemble.leaves(w))[1]
         optimizer.step()
         if step in looks:
-            operator, _ = hessian(loss, [leaf.detach().contiguous() for leaf in ensemble.leaves(w)])
+            matrix = hessian(risk, [leaf.detach().contiguous() for leaf in ensemble.leaves(w)])
             if rule.divided:
-                operator = scaled(operator, root_of_second_moment(optimizer, w).detach().rsqrt())
-            found.append(extreme(operator, start)[0])
+                matrix = matrix.scaled(root_of_second_moment(optimizer, w).detach().rsqrt())
+            found.append(largest(matrix, start).value)
     curvature = torch.stack(found)
     ratio = curvature / rule.threshold(lr, beta)
     with torch.no_grad():
-        last = loss(ensemble.leaves(w))
+        last = risk(ensemble.leaves(w))
     columns = ratio.median(0).values, ratio.amax(0), curvature[-1], last, ~torch.isfinite(last)
     return [
         {"ratio": a, "highest": b, "lambda_max": c, "loss": d, "diverged": int(e)}
         for a, b, c, d, e in zip(*(column.tolist() for column in columns), strict=True)
     ]
-
-
-def _loss(task: Task, inputs: Tensor, targets: Tensor, leaves: Leaves) -> Tensor:
-    return task.loss(task.logits(leaves, inputs), targets)
 
 
 def specs(size: Size, rule: str, beta: str, lr: str) -> list[Spec]:

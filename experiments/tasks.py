@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from .registry import Registry
-
-Leaves = Sequence[Tensor]
+from .risk import Leaves, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,6 @@ class Split:
     train: tuple[Tensor, Tensor]
     validation: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy of each member (K,), of logits (K, N, C) and targets (K, N)."""
-    each = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    return each.view(targets.shape).mean(1)
 
 
 def squared_error(logits: Tensor, targets: Tensor) -> Tensor:

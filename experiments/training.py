@@ -17,8 +17,9 @@ from torch import Tensor
 from adamproof.optimizers import cosine
 
 from .methods import Method
+from .risk import Risk
 from .spec import Job, Row, Value, number
-from .tasks import Leaves, Split, Task
+from .tasks import Split, Task
 
 LEVELS = ("0.3", "0.1", "0.05", "0.02")
 """Training losses at whose first crossing the metrics are taken, beside those at the end."""
@@ -44,13 +45,10 @@ class Point:
     seeds: tuple[int, ...]
     preconditioner: list[Tensor] | None = None
 
-    def logits(self, leaves: Leaves) -> Tensor:
-        """Return the logits (K, N, C) of all training inputs."""
-        return self.task.logits(leaves, self.inputs)
-
-    def loss(self, leaves: Leaves) -> Tensor:
-        """Return the training loss of each member, (K,)."""
-        return self.task.loss(self.logits(leaves), self.targets)
+    @property
+    def risk(self) -> Risk:
+        """The training loss."""
+        return Risk(self.task.logits, self.task.loss, self.inputs, self.targets)
 
 
 Metric = Callable[[Point], Mapping[str, Tensor]]
