@@ -214,8 +214,8 @@ class Recurrence:
         denominator = self._roots(u) / outer + float(self._method.eps)
         alpha = float(self._game.alpha)
         size = -((alpha / np.sqrt(t) if self._game.decay else alpha) / first)
-        out = self._pass(np.empty(steps))
-        self.x = self._walked(self.x, size * m / denominator, out)
+        out = self._pass(size * m / denominator)
+        self.x = self._walked(self.x, out, out)
         self.t += steps
         return np.asarray(out)
 
@@ -230,10 +230,10 @@ class Recurrence:
         self._moments(state, *given, beta1, beta2, self._fused, keep, m, u)
         return np.asarray(m), np.asarray(u)
 
-    def _walked(self, x: float, push: Floats64, out: Any) -> float:
-        """Return where the pushes lead from x; ``out`` receives every step of it."""
+    def _walked(self, x: float, push: Any, out: Any) -> float:
+        """Return where the pushes lead from x; ``out``, which may be they, receives every step of it."""
         low, high = float(self._game.low), float(self._game.high)
-        return float(self._walk(x, self._pass(push), low, high, out))
+        return float(self._walk(x, push, low, high, out))
 
 
 @cache

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Floats64 = NDArray[np.float64]
 
 #: Steps that are computed together; their tables fit in a core's own cache.
-BLOCK = 1 << 15
+BLOCK = 1 << 14
 #: Periods of the gradients after which a cycle of the moments is looked for, at most.
 PERIODS = 4
 #: A look is worth this many times the steps it takes.
@@ -111,8 +111,8 @@ class Skip(Recurrence):
             (out,) = self._places.rows(self.t, most)
             self.x = float(out[-1])
         else:
-            given = self._pass(np.empty(most))
-            self.x = self._walked(self.x, self._pushes(self.t, most), given)
+            given = self._pass(self._pushes(self.t, most))
+            self.x = self._walked(self.x, given, given)
             out = np.asarray(given)
             if not self._game.decay:
                 self._places = self._returned(out)
@@ -146,9 +146,9 @@ class Skip(Recurrence):
 
         assert self._moves is not None
         m, denominator = self._moves.rows(t, count)
-        push = np.full(count, -float(self._game.alpha))
-        if self._game.decay:
-            push /= np.sqrt(np.arange(t + 1, t + count + 1))
+        push = np.arange(t + 1, t + count + 1, dtype=float) if self._game.decay else np.ones(count)
+        np.sqrt(push, out=push)
+        np.divide(-float(self._game.alpha), push, out=push)
         push *= m
         push /= denominator
         return push
@@ -171,7 +171,7 @@ class Skip(Recurrence):
             return
         out = self._pass(np.empty(BLOCK))
         for t in range(begin, end, BLOCK):
-            push = self._pushes(t, min(BLOCK, end - t))
+            push = self._pass(self._pushes(t, min(BLOCK, end - t)))
             low = self._walked(low, push, out)
             high = self._walked(high, push, out) if high != low else low
         if low == high != 0:  # two zeros may differ in sign
