@@ -10,6 +10,7 @@ are loaded by the call that needs them.  First what they share, then the counter
 ``harness``                     one loop, one clamp, one schedule, for paper, torch and ours
 ``players``                     who plays in it: the paper's rule, exactly or in floats; real optimizers
 ``recurrence``                  the same runs a thousand times quicker, bit for bit
+``skip``                        and what repeats in them computed once
 ``compare``                     the runs side by side, each held against its implementation
 ``feed``                        a real optimizer on gradients that the caller names
 ``acts``                        a rule on a list of gradients, for paper, torch and ours

@@ -1,7 +1,8 @@
 """Long runs side by side, each held against the implementation it stands for.
 
 The recurrence is run twice: over a prefix, next to the real optimizer in the harness, where every
-bit must agree, and over the whole length, where it stands for the optimizer.
+bit must agree, and over the whole length, where it stands for the optimizer, and what repeats is
+computed once (``skip``).  Every iterate goes into the curve: none is jumped over.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .harness import Game, Method, play
 from .players import FLOATS, Paper, Real
 from .record import Asked, Optimizer, Report, Run, silent
 from .recurrence import Recurrence, ieee_roots, torch_roots
+from .skip import Skip
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +152,7 @@ def long_run(
     game: Game, method: Method, steps: int, *, fused: bool, roots: Roots, report: Report = silent
 ) -> Long:
     """Run the recurrence over the whole length."""
-    run = Recurrence(game, method, fused=fused, roots=roots)
+    run = Skip(game, method, fused=fused, roots=roots)
     summary = Pieces(game, steps, run.x)
     for begin in range(0, steps, CHUNK):
         report(method.name, begin, steps)

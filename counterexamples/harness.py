@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Game:
-    """Losses f_t(x) = g_t x on [low, high], with g_t periodic in t = 1, 2, …, and rates α/√t."""
+    """Losses f_t(x) = g_t x on [low, high], with g_t periodic in t = 1, 2, …, and rates α/√t.
+
+    Without ``decay`` all rates are α.
+    """
 
     gradients: tuple[Fraction, ...]
     alpha: Fraction
     start: Fraction
     low: Fraction = Fraction(-1)
     high: Fraction = Fraction(1)
+    decay: bool = True
 
     @property
     def best(self) -> Fraction:
@@ -130,7 +134,7 @@ def play(game: Game, player: Player, steps: int, after: int = 0) -> list[Any]:
     xs = [player.x]
     for t in range(after + 1, after + steps + 1):
         gradient = gradients[(t - 1) % len(gradients)]
-        player.step(gradient, alpha / sqrt(number(Fraction(t))))
+        player.step(gradient, alpha / sqrt(number(Fraction(t))) if game.decay else alpha)
         player.clamp(game.low, game.high)
         xs.append(player.x)
     return xs

@@ -100,9 +100,16 @@ def moments(
 
 
 def walk(x: float, push: Any, low: float, high: float, out: Any) -> float:
-    """Add the pushes one by one, clamping after each; return where that ends."""
+    """Add the pushes one by one, clamping after each; return where that ends.
+
+    With branches, which a processor foresees, and not min and max, whose latencies add up.
+    """
     for i in range(len(push)):
-        x = min(high, max(low, x + push[i]))
+        x = x + push[i]
+        if not x > low:  # nan goes where max(low, nan) goes
+            x = low
+        elif not x < high:
+            x = high
         out[i] = x
     return x
 
@@ -201,22 +208,32 @@ class Recurrence:
         import numpy as np
 
         t = np.arange(self.t + 1, self.t + steps + 1)
-        g = self.gradients[(t - 1) % len(self.gradients)]
         ahead = (table[self.t : self.t + steps] for table in self._tables)
         first, inner, outer = (np.append(table, np.ones(steps - len(table))) for table in ahead)
-        beta1, beta2 = (float(beta) for beta in self._method.betas)
-        m, u, out = (self._pass(np.empty(steps)) for _ in range(3))
-        keep = self._method.amsgrad
-        self._moments(
-            self._state, self._pass(g), self._pass(inner), beta1, beta2, self._fused, keep, m, u
-        )
-        denominator = self._roots(np.asarray(u)) / outer + float(self._method.eps)
-        size = -(float(self._game.alpha) / np.sqrt(t) / first)
-        push = size * np.asarray(m) / denominator
-        low, high = float(self._game.low), float(self._game.high)
-        self.x = self._walk(self.x, self._pass(push), low, high, out)
+        m, u = self._averages(self._state, t, inner)
+        denominator = self._roots(u) / outer + float(self._method.eps)
+        alpha = float(self._game.alpha)
+        size = -((alpha / np.sqrt(t) if self._game.decay else alpha) / first)
+        out = self._pass(size * m / denominator)
+        self.x = self._walked(self.x, out, out)
         self.t += steps
         return np.asarray(out)
+
+    def _averages(self, state: Any, t: NDArray[np.int64], inner: Floats64) -> tuple[Floats64, Floats64]:
+        """Carry the state through the steps t; return m, and what the root is taken of."""
+        import numpy as np
+
+        g = self.gradients[(t - 1) % len(self.gradients)]
+        beta1, beta2 = (float(beta) for beta in self._method.betas)
+        m, u = (self._pass(np.empty(len(t))) for _ in range(2))
+        given, keep = (self._pass(g), self._pass(inner)), self._method.amsgrad
+        self._moments(state, *given, beta1, beta2, self._fused, keep, m, u)
+        return np.asarray(m), np.asarray(u)
+
+    def _walked(self, x: float, push: Any, out: Any) -> float:
+        """Return where the pushes lead from x; ``out``, which may be they, receives every step of it."""
+        low, high = float(self._game.low), float(self._game.high)
+        return float(self._walk(x, push, low, high, out))
 
 
 @cache
