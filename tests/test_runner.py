@@ -176,7 +176,7 @@ BAD_ROWS = {
 }
 
 
-@pytest.mark.parametrize("told, measure", BAD_ROWS.items(), ids=str)
+@pytest.mark.parametrize("told, measure", BAD_ROWS.items(), ids=list(BAD_ROWS))
 def test_rows_that_are_none_are_refused(store, told, measure):  # type: ignore[no-untyped-def]
     with pytest.raises(RunError, match=told):
         toy.compute(store, toy.study(measure))
@@ -204,7 +204,7 @@ WANTS = {
 }
 
 
-@pytest.mark.parametrize("told, spec", WANTS.items(), ids=str)
+@pytest.mark.parametrize("told, spec", WANTS.items(), ids=list(WANTS))
 def test_an_unknown_name_is_told_before_anything_runs(store, told, spec):  # type: ignore[no-untyped-def]
     known = Spec("slope", "ridge", "adam", 0)
     with pytest.raises(RunError) as failed:
@@ -259,14 +259,21 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(address):  # type: ignore
         pass
 
 
-@pytest.mark.parametrize("module", ["distributed", "cloudpickle"])
-def test_what_is_not_installed_is_one_sentence(monkeypatch, store, module):  # type: ignore[no-untyped-def]
-    monkeypatch.setitem(sys.modules, module, None)
+def without_dask(store: Store) -> None:
+    with workers.cluster("tcp://localhost:1"):
+        pass
+
+
+def without_cloudpickle(store: Store) -> None:
+    toy.compute(store, toy.study())
+
+
+@pytest.mark.parametrize("use", [without_dask, without_cloudpickle])
+def test_what_is_not_installed_is_one_sentence(monkeypatch, store, use):  # type: ignore[no-untyped-def]
+    for module in ("distributed", "cloudpickle"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(WorkerError, match=r"is not installed.*pip install 'adamproof\[experiments\]'"):
-        if module == "cloudpickle":
-            toy.compute(store, toy.study())
-        else:
-            workers.cluster("tcp://localhost:1").__enter__()
+        use(store)
 
 
 # -- processes that die ----------------------------------------------------------------------------
