@@ -64,6 +64,12 @@ def test_equivalence_is_that_of_statsmodels() -> None:
     assert equivalence(d, 0.5) == pytest.approx(weightstats.DescrStatsW(d).ttost_mean(-0.5, 0.5)[0])
 
 
+def test_holm_is_that_of_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.random.default_rng(5).uniform(size=30) ** 3
+    assert holm(list(p)) == pytest.approx(list(multitest.multipletests(p, method="holm")[1]))
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_monotone_and_not_below_p(p: list[float]) -> None:
     corrected = holm(p)

@@ -254,7 +254,7 @@ def test_gradient_descent_really_settles_at_the_edge() -> None:
     job = Job(edge_of_stability.edge, TASKS["digits-squares"], METHODS["sgd"], specs)
     rows = edge_of_stability.edge(job)
     assert all(0.98 < float(row["ratio"] or 0) < 1.25 for row in rows)
-    assert all(float(row["loss"] or 1) < 0.1 for row in rows)
+    assert all(float(row["loss"] or 1) < 0.2 for row in rows)
 
 
 def test_the_plan_goes_from_tuning_to_evaluation() -> None:
