@@ -73,7 +73,6 @@ def read(optimizer: Any, group: Mapping[str, Any]) -> Settings:
         if h["compiled"]:
             known, fixed = kernel.known(h, optimizer.defaults)
     now = Settings(said, h, known, fixed, tuple(optimizer._buffers(h)), tuple(optimizer._scalars(h)))
-    kept.pop(id(group), None)
     if plain:
         kept[id(group)] = now
     return now

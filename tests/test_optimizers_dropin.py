@@ -491,26 +491,25 @@ def test_what_is_set_between_steps_is_checked(name: str, value: Any, compiled: b
 
 
 @FORMS
-def test_what_is_changed_in_place_is_read_again(compiled: bool) -> None:
-    """A list of betas, a tensor and an array are the same objects with other numbers."""
-    betas, lr, eps = [0.5, 0.5], torch.tensor(0.25), np.array(0.125)
-    optimizer = ours.Adam(weights(), lr=lr, betas=betas, eps=eps, compiled=compiled)  # type: ignore[arg-type]
-    twin = ours.Adam(weights(), lr=0.25, betas=(0.5, 0.5), eps=0.125, compiled=compiled)
-    train(optimizer, 2)
-    train(twin, 2)
-    betas[1], eps[()] = 0.75, 0.25
-    lr.fill_(0.5)
-    twin.param_groups[0].update(betas=(0.5, 0.75), eps=0.25, lr=0.5)
-    train(optimizer, 2, start=2)
-    train(twin, 2, start=2)
+@pytest.mark.parametrize(
+    ("name", "thing", "at"),
+    [("betas", [0.5, 0.25], 1), ("lr", torch.tensor(0.25), ()), ("eps", np.array(0.25), ())],
+)
+def test_what_is_changed_in_place_is_read_again(name: str, thing: Any, at: Any, compiled: bool) -> None:
+    """A list, a tensor and an array are the same objects with other numbers."""
+    thing = copy.deepcopy(thing)
+    optimizer = ours.Adam(weights(), **{name: thing}, compiled=compiled)
+    twin = ours.Adam(weights(), **{name: copy.deepcopy(thing)}, compiled=compiled)
+    for step, number in enumerate((0.25, 0.25, 0.75, 0.75, 0.5)):
+        thing[at] = number
+        again = copy.deepcopy(thing)
+        twin.param_groups[0][name] = again
+        train(optimizer, 1, start=step)
+        train(twin, 1, start=step)
     assert_identical(kept(optimizer), kept(twin))
-    for thing, wrong in ((betas, 1.5), (eps, -1.0), (lr, float("nan"))):
-        right = thing[1] if thing is betas else thing.item()
-        thing[1 if thing is betas else ()] = wrong
-        with pytest.raises(ValueError, match="must be a number"):
-            optimizer.step()
-        thing[1 if thing is betas else ()] = right
-    optimizer.step()
+    thing[at] = -1.5
+    with pytest.raises(ValueError, match="must be a number"):
+        optimizer.step()
 
 
 def test_settings_are_read_once() -> None:
@@ -582,6 +581,24 @@ def test_a_gradient_of_another_type_is_refused_before_anything_moves(compiled: b
         second.grad = None
 
 
+def test_a_gradient_of_another_type_beside_what_a_kernel_steps() -> None:
+    """A complex parameter is stepped without a kernel, and looked at even where the others are known."""
+    first = torch.ones(3, requires_grad=True)
+    second = torch.ones(2, dtype=torch.complex64, requires_grad=True)
+    optimizer = ours.Adam([first, second], compiled=True)
+    for _ in range(2):
+        first.grad, second.grad = torch.ones(3), torch.ones(2, dtype=torch.complex64)
+        optimizer.step()
+    before = kept(optimizer)
+    second.grad = None
+    second.data = second.data.to(torch.complex128)
+    second.grad = torch.ones(2, dtype=torch.complex128)
+    second.data = second.data.to(torch.complex64)
+    with pytest.raises(TypeError, match="before step"):
+        optimizer.step()
+    assert_identical(kept(optimizer), before)
+
+
 @FORMS
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.array, lambda x: np.array([x])])
 def test_numbers_of_numpy_are_numbers(kind: Any, compiled: bool) -> None:
@@ -623,10 +640,10 @@ def test_what_a_rule_writes_into_its_group_is_not_the_users_mistake() -> None:
 def test_a_rate_that_goes_to_zero_and_back(compiled: bool) -> None:
     """Under a schedule little is read anew: not what a rate of 0 leaves out."""
     made = [
-        (ours.SGD if form else ours.SGDReference)(weights(), momentum=0.5, compiled=compiled)
+        (ours.SGD if form else ours.SGDReference)(weights(), lr=0.0, momentum=0.5, compiled=compiled)
         for form in (True, False)
     ]
-    for step, rate in enumerate((0.5, 0.25, 0.0, 0.0, 0.125, 1, 0.5, True, 0.25)):
+    for step, rate in enumerate((0.0, 0.5, 0.25, 0.0, 0.125, 1, 0.5, True, 0.25)):
         for optimizer in made:
             optimizer.param_groups[0]["lr"] = rate
             train(optimizer, 1, start=step)
