@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import platform
 import re
@@ -252,6 +253,8 @@ class Measured:
         """Ours compiled to torch's fused, or to the best of the others."""
         median = self.medians[k]
         theirs = [v for n, v in median.items() if n.startswith("torch") or n == OTHER]
+        if not theirs:
+            return math.nan
         return median["compiled"] / median.get("torch fused", min(theirs))
 
     def per_byte(self, k: int) -> float:
@@ -269,7 +272,7 @@ class Measured:
             [
                 rule.shown,
                 *(f"{median[n] * scale:.3g}" if n in median else "–" for n in shown),
-                f"{self.ratio(k):.2f}",
+                "–" if math.isnan(self.ratio(k)) else f"{self.ratio(k):.2f}",
                 f"{median['compiled'] / median['floor']:.2f}",
                 f"{rule.moved * self.count / median['compiled'] / 1e9:.0f}",
                 f"{self.per_byte(k):.2f}" if self.rules[0].name == "AdamW" else "–",
@@ -336,7 +339,7 @@ def machine() -> str:
     names = re.findall(r"^model name\s*: (.*)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
     library = other_library()
     versions = [f"torch {torch.__version__}", f"Python {platform.python_version()}"]
-    versions += [f"{OTHER} {version(OTHER)}"] if library else []
+    versions.append(f"{OTHER} {version(OTHER)}" if library else f"{OTHER} is not installed")
     chip = names[0] if names else platform.processor() or platform.machine()
     return f"{chip}, {torch.get_num_threads()} threads; {', '.join(versions)}"
 
@@ -374,7 +377,8 @@ def summary(tables: Sequence[Measured], told: str) -> str:
         row = [rule.shown]
         for t in shown:
             k = next((k for k, r in enumerate(t.rules) if r.name == rule.name), None)
-            row.append("–" if k is None else f"{1 / t.ratio(k):.2g} ×")
+            ratio = math.nan if k is None else t.ratio(k)
+            row.append("–" if math.isnan(ratio) else f"{1 / ratio:.2g} ×")
         rows.append(row)
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"{text}\n\nOn: {told}.\n"

@@ -11,7 +11,7 @@ drop the symbol.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -30,14 +30,34 @@ from adamproof.optimizers.hyper import (
     How,
     Hyper,
     check_choice,
+    check_names,
     check_numbers,
     hyper_parameters,
     wide,
 )
+from adamproof.optimizers.settings import Settings, read
 from adamproof.optimizers.views import All, Kept, Rows, gradient, plain
 
 State: TypeAlias = dict[str, Tensor]
 _OF_ALL = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+
+
+class Work(NamedTuple):
+    """What is to be done for a group, once nothing stands against it.
+
+    Attributes:
+        group: The group.
+        params: Those of its parameters that have a gradient.
+        grads: Their gradients.
+        settings: What it says; None where its numbers are to stay tensors.
+        ready: How a kernel has stepped the same tensors, if one has.
+    """
+
+    group: dict[str, Any]
+    params: list[Tensor]
+    grads: list[Tensor]
+    settings: Settings | None
+    ready: gather.Ready | None
 
 
 class Base(torch.optim.Optimizer):
@@ -103,6 +123,9 @@ class Base(torch.optim.Optimizer):
     #: Its options that are not numbers, and what they can be.
     _choices: tuple[tuple[str, tuple[object, ...]], ...] = ()
 
+    #: The options that it writes itself, from step to step.
+    _written: tuple[str, ...] = ()
+
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         """The tensors this rule keeps for each parameter, and what they are filled with."""
         raise NotImplementedError
@@ -160,10 +183,12 @@ class Base(torch.optim.Optimizer):
         """Adds a group, with its own values of any of the arguments.
 
         Args:
-            param_group: ``params``, and the arguments that differ from the constructor's.
+            param_group: ``params``, and the arguments that differ from the constructor's; and whatever
+                else the user keeps there, under names that are not nearly those of arguments.
         """
         super().add_param_group(param_group)
         try:
+            check_names(self.param_groups[-1], self.defaults)
             self._check(hyper_parameters(self.param_groups[-1]))
             self._check_parameters(self.param_groups[-1]["params"])
         except Exception:
@@ -210,7 +235,6 @@ class Base(torch.optim.Optimizer):
         hooks = (self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks, *_OF_ALL)
         return any(hooks) or (not torch.compiler.is_compiling() and _profiler_enabled())
 
-    @torch.no_grad()
     def _step(self, closure: Callable[[], float] | None) -> float | None:
         loss = None
         if closure is not None:
@@ -221,15 +245,30 @@ class Base(torch.optim.Optimizer):
                     f"the loss is NaN, so {type(self).__name__} has not stepped and its state is as it "
                     "was: go back to the last checkpoint with a smaller lr, or clip the gradients."
                 )
-        work = []
-        for group in self.param_groups:  # all of them first: a refused step changes nothing
-            params = [p for p in group["params"] if p.grad is not None]
-            grads = [p.grad for p in params]
-            self._check_tensors(group, params, {g.layout for g in grads})
-            work.append((group, params, grads))
-        for group, params, grads in work:
-            self._step_group(group, params, grads)
+        with torch.no_grad():
+            # All of the groups first: a refused step changes nothing.
+            for work in [self._work(group) for group in self.param_groups]:
+                self._step_group(work)
         return loss
+
+    def _work(self, group: dict[str, Any]) -> Work:
+        """Looks for what stands against stepping a group."""
+        params, grads = group["params"], []
+        for p in params:
+            if (g := p.grad) is not None:
+                grads.append(g)
+        if len(grads) < len(params):
+            params = [p for p in params if p.grad is not None]
+        compiling = torch.compiler.is_compiling()
+        as_tensors = compiling or group["capturable"] or group["differentiable"]
+        fetches = as_tensors and (compiling or any(isinstance(x, Tensor) for x in group.values()))
+        settings = None if fetches else read(self, group)
+        ready = None
+        if group["compiled"] and not as_tensors:
+            ready = gather.recognised(self, group, params, grads)
+        if not ready or ready.rest:
+            self._check_tensors(group, params, {g.layout for g in grads})
+        return Work(group, params, grads, settings, ready)
 
     _step_watched = torch.optim.Optimizer.profile_hook_step(_step)
 
@@ -247,6 +286,12 @@ class Base(torch.optim.Optimizer):
                 f"{type(self).__name__}(differentiable=True) steps tensors that autograd has made, on "
                 "one device, so that its graph can go through them: give it x.clone() for a leaf x."
             )
+        for p in params:
+            if p.grad is not None and p.grad.dtype != p.dtype:
+                raise TypeError(
+                    f"a gradient of {type(self).__name__} has {p.grad.dtype}, its parameter {p.dtype}: "
+                    "set p.grad = p.grad.to(p.dtype) before step()."
+                )
         if layouts <= {torch.strided}:
             return
         coo = layouts <= {torch.strided, torch.sparse_coo}
@@ -256,17 +301,20 @@ class Base(torch.optim.Optimizer):
                 "with sparse=False, or set p.grad = p.grad.to_dense() before step()."
             )
 
-    def _step_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+    def _step_group(self, work: Work) -> None:
+        group, params = work.group, work.params
         if group["differentiable"]:
             with torch.enable_grad():
                 self._step_differentiably(hyper_parameters(group, tensors=True), params)
             return
-        if group["capturable"] or torch.compiler.is_compiling():
+        if group["capturable"] or work.settings is None:
             self._step_each(hyper_parameters(group, tensors=True), params, tensors=True)
             return
-        h = hyper_parameters(group)
-        if h["compiled"]:
-            params = self._step_compiled(group, h, params, grads)
+        if group["compiled"]:
+            params = self._step_compiled(work, work.settings)
+            if not params:
+                return
+        h = {**work.settings.h}
         self._step_each(h, [p for p in params if _is_sparse(p)])
         self._step_lists(h, [p for p in params if not _is_sparse(p)])
 
@@ -330,16 +378,14 @@ class Base(torch.optim.Optimizer):
                 state[name] = torch.view_as_complex(new[name]) if pairs else new[name]
             p.copy_(torch.view_as_complex(x) if p.is_complex() else x)
 
-    def _step_compiled(
-        self, group: Mapping[str, Any], h: Hyper, params: list[Tensor], grads: list[Tensor]
-    ) -> list[Tensor]:
+    def _step_compiled(self, work: Work, settings: Settings) -> list[Tensor]:
         """Steps what a kernel can step, and returns the rest."""
         if torch._C._len_torch_dispatch_stack():
             raise TypeError(
                 f"{type(self).__name__}(compiled=True) cannot step under a TorchDispatchMode, which "
                 "does not see into a compiled kernel: set compiled=False to watch a step."
             )
-        return gather.stepped(self, group, h, params, grads)
+        return gather.stepped(self, work.group, settings, work.params, work.grads, work.ready)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over the state and the arguments of a checkpoint; ``compiled`` stays as it is.

@@ -22,6 +22,7 @@ from torch._C._dynamo.guards import TensorGuards
 
 from adamproof.optimizers import kernel
 from adamproof.optimizers.hyper import Hyper
+from adamproof.optimizers.settings import Settings
 from adamproof.optimizers.views import gradient, plain
 
 #: The parameters, their gradients, their counts of steps, each kind of scalar and each kind of buffer.
@@ -31,26 +32,50 @@ _PLAIN: Final = {Tensor, torch.nn.Parameter}
 _dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 
 
+def recognised(
+    optimizer: Any, group: Mapping[str, Any], params: list[Tensor], grads: list[Any]
+) -> Ready | None:
+    """Return the plans of a group whose parameters and gradients look as they did when it was stepped.
+
+    Where there is one, what is asked of parameters and gradients before a step was asked then.
+
+    Args:
+        optimizer: whose rule it is.
+        group: the group of the parameters.
+        params: those of its parameters that have a gradient.
+        grads: their gradients.
+    """
+    ready = _plans().get(optimizer, {}).get(id(group))
+    return ready if ready and ready.looks(params, grads) else None
+
+
 def stepped(
-    optimizer: Any, group: Mapping[str, Any], h: Hyper, params: list[Tensor], grads: list[Any]
+    optimizer: Any,
+    group: Mapping[str, Any],
+    settings: Settings,
+    params: list[Tensor],
+    grads: list[Any],
+    ready: Ready | None,
 ) -> list[Tensor]:
     """Step what a kernel can step.
 
     Args:
         optimizer: whose rule it is.
         group: the group of the parameters.
-        h: its hyper-parameters.
+        settings: what it says.
         params: those of its parameters that have a gradient.
         grads: their gradients.
+        ready: what `recognised` returned for them.
 
     Returns:
         The parameters that it cannot step.
     """
-    buffers, scalars = tuple(optimizer._buffers(h)), tuple(optimizer._scalars(h))
-    known, fixed = kernel.known(h, optimizer.defaults)
+    h, known, fixed = settings.h, settings.known, settings.fixed
+    buffers, scalars = settings.buffers, settings.scalars
     plans = _plans().setdefault(optimizer, {})
     names = ("step", *scalars, *buffers)
-    if ready := plans.pop(id(group), None):
+    plans.pop(id(group), None)
+    if ready:
         todo, whole = ready.step(optimizer, names, params, grads, known, fixed)
         if whole:
             plans[id(group)] = ready
@@ -82,7 +107,7 @@ def stepped(
             left += owners
             continue
         made = Plan(tensors, dtype, names, len(scalars))
-        if not found.step(made.sizes, *made.addresses(tensors[1]), known, t, now):
+        if not found.step(made.memory, known, t, now):
             left += owners  # a scalar is NaN
             continue
         # As any operation in place does: a graph that holds the old values must not be run back.
@@ -103,6 +128,17 @@ class Ready:
         self.rest = [i for i in range(length) if i not in covered]
         self.whole = len(parts) == 1 and not self.rest
 
+    def looks(self, params: list[Any], grads: list[Any]) -> bool:
+        """Whether all of them look as they did: class, type, device, sizes, strides, no sign to come."""
+        if len(params) != self.length:
+            return False
+        if self.whole:
+            return bool(self.parts[0][1].alike.check(*params, *grads))
+        return all(
+            plan.alike.check(*[params[i] for i in rows], *[grads[i] for i in rows])
+            for rows, plan in self.parts
+        )
+
     def step(
         self,
         optimizer: Any,
@@ -117,8 +153,6 @@ class Ready:
         Returns:
             The places that were not stepped, and whether all the parts were.
         """
-        if len(params) != self.length:
-            return list(range(len(params))), False
         todo, every = list(self.rest), True
         for rows, plan in self.parts:
             x, g = params, grads
@@ -158,13 +192,9 @@ class Plan:
         self.held = [a.untyped_storage() for a in (*params, *self.entries)]
         fixed = {"dynamic_dims_sizes": None, "dynamic_dims_strides": None}
         self.alike = TensorGuards(*params, *grads, **fixed)
-        self.sizes = array("q", map(Tensor.numel, params))
-        self.x, *self.kept = (array("Q", _pointers(column)) for column in (params, *kept))
-
-    def addresses(self, grads: list[Any]) -> tuple[list[array[int]], list[array[int]]]:
-        """Return the addresses as a kernel wants them: of what it steps, and of its scalars."""
-        rows = len(self.rows)
-        return [self.x, array("Q", _pointers(grads)), *self.kept[rows:]], self.kept[:rows]
+        x, g, *more = (array("Q", _pointers(column)) for column in tensors)
+        sizes, rows = array("q", map(Tensor.numel, params)), len(self.rows)
+        self.memory = kernel.Memory(sizes, [x, g, *more[rows:]], more[:rows])
 
     def step(
         self,
@@ -178,7 +208,7 @@ class Plan:
 
         Args:
             optimizer: whose tensors they are.
-            params: its parameters with a gradient.
+            params: its parameters with a gradient; they and their gradients are `alike`.
             grads: their gradients.
             h: the hyper-parameters.
             fixed: those that decide which kernel it is.
@@ -186,13 +216,11 @@ class Plan:
         Returns:
             Whether it was taken: not where something is no longer what it was.
         """
-        if len(params) != len(self.sizes):
-            return False
         state = optimizer.state
-        if not self.alike.check(*params, *grads):  # class, type, device, sizes, strides, no sign to come
-            return False
         try:
-            entries = list(chain.from_iterable(map(self.of_state, [state[p] for p in params])))
+            in_order = len(state) == len(params) and all(map(is_, state, params))
+            states = state.values() if in_order else [state[p] for p in params]  # which are hashed
+            entries = list(chain.from_iterable(map(self.of_state, states)))
         except KeyError:
             return False
         if not all(map(is_, entries, self.entries)):
@@ -205,7 +233,10 @@ class Plan:
         found = kernel.find(
             type(optimizer), rule, self.buffers, self.dtype, fixed, h, t + 1, scalars, number
         )
-        if not found or not found.step(self.sizes, *self.addresses(grads), h, t + 1, scalars):
+        if not found:
+            return False
+        self.memory.grads[:] = array("Q", _pointers(grads))
+        if not found.step(self.memory, h, t + 1, scalars):
             return False
         torch.autograd.graph.increment_version(params)
         return True

@@ -1,6 +1,7 @@
 """The arguments of an optimizer: what a step reads from a group, and what is refused."""
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from math import inf
 from typing import Any, Final, TypeAlias, TypedDict
 
@@ -21,6 +22,10 @@ class How(TypedDict, total=False):
 
 #: What `How` is where nothing is said.
 HOW: Final[How] = {"maximize": False, "compiled": False, "capturable": False, "differentiable": False}
+
+_PYTHON: Final = {float, int, bool, str, type(None)}
+#: What torch's schedules keep in a group, near the names of arguments.
+_OF_SCHEDULES: Final = {"base_momentum", "max_momentum"}
 
 # Every numerical argument lies between 0, included, and this, excluded.
 _BELOW: Final[Mapping[str, float]] = {
@@ -46,7 +51,8 @@ def hyper_parameters(group: Mapping[str, Any], *, tensors: bool = False) -> Hype
     """What a step reads from a group: numbers and options, the betas by name.
 
     Args:
-        group: One of ``param_groups``; a number may be a one-element tensor, as in `torch.optim`.
+        group: One of ``param_groups``; a number may be a one-element tensor, as in `torch.optim`, or a
+            number or array of one element of NumPy.
         tensors: Leave those tensors where they are.
 
     Returns:
@@ -62,8 +68,13 @@ def hyper_parameters(group: Mapping[str, Any], *, tensors: bool = False) -> Hype
         except (TypeError, ValueError):
             raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']!r}.") from None
     for name, value in h.items():
-        if isinstance(value, Tensor) and value.numel() == 1:
-            h[name] = wide(value.reshape(())) if tensors else value.item()
+        if type(value) in _PYTHON:
+            continue
+        if isinstance(value, Tensor):
+            if value.numel() == 1:
+                h[name] = wide(value.reshape(())) if tensors else value.item()
+        elif hasattr(value, "item") and getattr(value, "size", 0) == 1:
+            h[name] = value.item()
     return h
 
 
@@ -88,12 +99,31 @@ def check_numbers(h: Hyper) -> None:
     Raises:
         ValueError: One of them is.
     """
-    for name, high in _BELOW.items():
-        if name in h and not between(h[name], high):
-            raise ValueError(f"{name} must be a number in [0, {high}), got {h[name]!r}.")
-    for name in HOW:
-        if not isinstance(h.get(name, False), bool):
-            raise ValueError(f"{name} must be True or False, got {h[name]!r}.")
+    for name, value in h.items():
+        high = _BELOW.get(name)
+        if high is not None and not (
+            0 <= value < high if type(value) is float else between(value, high)
+        ):
+            raise ValueError(f"{name} must be a number in [0, {high}), got {value!r}.")
+        if name in HOW and not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, got {value!r}.")
+
+
+def check_names(group: Iterable[str], known: Collection[str]) -> None:
+    """Refuses a name that is nearly one of the arguments; others are the user's own.
+
+    Args:
+        group: The names of what a group has.
+        known: The names of the arguments.
+
+    Raises:
+        ValueError: One of them looks misspelt.
+    """
+    for name in group:
+        if name in known or name in _OF_SCHEDULES:
+            continue
+        if near := difflib.get_close_matches(str(name), known, n=1, cutoff=0.8):
+            raise ValueError(f"a group has no argument {name!r}; the nearest is {near[0]!r}.")
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:

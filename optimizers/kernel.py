@@ -39,6 +39,25 @@ Rule: TypeAlias = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
 Host: TypeAlias = Callable[[Hyper, float, Mapping[str, float]], Any]
 
 
+class Memory:
+    """Where tensors lie, as a kernel is told.
+
+    Args:
+        sizes: how many coordinates each has.
+        columns: the addresses of the parameters, of their gradients, and of each kind of buffer; those
+            of the gradients may be written over.
+        rows: the addresses of the counts, and of each kind of scalar.
+    """
+
+    def __init__(
+        self, sizes: array[int], columns: Sequence[array[int]], rows: Sequence[array[int]]
+    ) -> None:
+        starts = [array("Q", [a.buffer_info()[0] for a in arrays]) for arrays in (columns, rows)]
+        self.held = (sizes, *columns, *rows, *starts)  # their addresses are all that a kernel has
+        self.grads = columns[1]
+        self.passed = (len(sizes), *(a.buffer_info()[0] for a in (sizes, *starts)))
+
+
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """One compiled branch of a rule.
@@ -55,21 +74,11 @@ class Kernel:
     call: Callable[..., int]
     text: str
 
-    def step(
-        self,
-        sizes: array[int],
-        memory: Sequence[array[int]],
-        rows: Sequence[array[int]],
-        h: Hyper,
-        t: float,
-        scalars: Mapping[str, float],
-    ) -> bool:
+    def step(self, memory: Memory, h: Hyper, t: float, scalars: Mapping[str, float]) -> bool:
         """Take step t with some tensors, in place, and count it.
 
         Args:
-            sizes: how many coordinates each has.
-            memory: the addresses of the parameters, of their gradients, and of each kind of buffer.
-            rows: the addresses of the counts, and of each kind of scalar.
+            memory: where they lie.
             h: the hyper-parameters.
             t: the step.
             scalars: the scalars, in the order of the rows.
@@ -79,10 +88,8 @@ class Kernel:
         """
         given = array("d", self.numbers(h, t, scalars))
         was = array("d", (t - 1, *scalars.values()))
-        columns = array("Q", [a.buffer_info()[0] for a in memory])
-        kept = array("Q", [a.buffer_info()[0] for a in rows])
-        passed = [a.buffer_info()[0] for a in (sizes, columns, kept, was, given)]
-        return self.call(len(sizes), *passed, torch.get_num_threads()) == 0
+        passed = (was.buffer_info()[0], given.buffer_info()[0], torch.get_num_threads())
+        return self.call(*memory.passed, *passed) == 0
 
 
 #: Arguments that say how to step; ``maximize`` alone says what.

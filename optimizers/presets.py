@@ -110,7 +110,10 @@ class Preset:
             ValueError: `total` is missing, or a number is out of its range.
         """
         steps = self.warmup if warmup is None else warmup
-        if self.needs_total and total is None:
+        schedules.check("warmup", steps, 0)
+        if total is not None:
+            schedules.check("total", total, 0, ends="()")
+        elif self.needs_total:
             raise ValueError(
                 f"the preset {self.name!r} decays to the end of the run: give total, its steps."
             )
@@ -184,7 +187,7 @@ def preset(name: str) -> Preset:
     Raises:
         ValueError: There is none; the message names the nearest.
     """
-    if name in PRESETS:
+    if isinstance(name, str) and name in PRESETS:
         return PRESETS[name]
     wanted = str(name).lower()
     begun = [known for known in PRESETS if wanted and known.startswith(wanted)]

@@ -4,13 +4,11 @@ A reference form is slow and plain on purpose.  It is what the fast form is comp
 what a reader holds against the paper.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
-from adamproof.optimizers.base import Base
+from adamproof.optimizers.base import Base, Work
 from adamproof.optimizers.hyper import Hyper
+from adamproof.optimizers.settings import Settings
 
 
 class Reference(Base):
@@ -27,7 +25,5 @@ class Reference(Base):
     def _step_lists(self, h: Hyper, params: list[Tensor]) -> None:
         self._step_each(h, params)
 
-    def _step_compiled(
-        self, group: Mapping[str, Any], h: Hyper, params: list[Tensor], grads: list[Tensor]
-    ) -> list[Tensor]:
-        return params
+    def _step_compiled(self, work: Work, settings: Settings) -> list[Tensor]:
+        return work.params

@@ -53,7 +53,13 @@ class Schedule:
         raise NotImplementedError
 
     def __call__(self, step: float) -> float:
-        """Return the multiplier after `step` steps: 0 is what `LambdaLR` asks for first."""
+        """Return the multiplier after `step` steps: 0 is what `LambdaLR` asks for first.
+
+        Raises:
+            ValueError: `step` is no number.
+        """
+        if step is None or isinstance(step, str):
+            raise ValueError(f"a schedule is asked for a number of steps, got {step!r}.")
         return self.at(step + 1)
 
 
@@ -82,7 +88,7 @@ def linear_warmup(steps: float) -> Schedule:
     Raises:
         ValueError: `steps` is out of its range.
     """
-    _check("steps", steps, 0)
+    check("steps", steps, 0)
     return _LinearWarmup(steps)
 
 
@@ -103,7 +109,7 @@ def linear_warmup_for(beta2: float) -> Schedule:
     Raises:
         ValueError: `beta2` is out of its range.
     """
-    _check("beta2", beta2, 0, 1)
+    check("beta2", beta2, 0, 1)
     return _LinearWarmup(2 / (1 - beta2))
 
 
@@ -131,7 +137,7 @@ def exponential_warmup(beta2: float) -> Schedule:
     Raises:
         ValueError: `beta2` is out of its range.
     """
-    _check("beta2", beta2, 0, 1)
+    check("beta2", beta2, 0, 1)
     return _ExponentialWarmup(beta2)
 
 
@@ -178,9 +184,9 @@ def radam_warmup(beta2: float, threshold: float = 5, before: float = 0.0) -> Sch
     Raises:
         ValueError: An argument is out of its range.
     """
-    _check("beta2", beta2, 0, 1)
-    _check("threshold", threshold, 4)
-    _check("before", before, 0, 1, ends="[]")
+    check("beta2", beta2, 0, 1)
+    check("threshold", threshold, 4)
+    check("before", before, 0, 1, ends="[]")
     if not 2 / (1 - beta2) - 1 > threshold:
         raise ValueError(
             f"beta2 must be more than (threshold - 1)/(threshold + 1) = "
@@ -306,24 +312,24 @@ def inverse_sqrt(warmup: float) -> Schedule:
     Raises:
         ValueError: `warmup` is out of its range.
     """
-    _check("warmup", warmup, 0, ends="()")
+    check("warmup", warmup, 0, ends="()")
     return _InverseSqrt(warmup)
 
 
 def _check_decay(total: float, warmup: float, floor: float) -> None:
-    _check("total", total, 0, ends="()")
-    _check("warmup", warmup, 0)
-    _check("floor", floor, 0, 1, ends="[]")
+    check("total", total, 0, ends="()")
+    check("warmup", warmup, 0)
+    check("floor", floor, 0, 1, ends="[]")
     if not warmup <= total:
         raise ValueError(f"warmup must not be more than total, got {warmup!r} of {total!r} steps.")
 
 
-def _check(name: str, value: Any, low: float, high: float = math.inf, *, ends: str = "[)") -> None:
+def check(name: str, value: Any, low: float, high: float = math.inf, *, ends: str = "[)") -> None:
     """Refuse what is not a number between two, which are in where `ends` has a square bracket."""
     try:  # written so that NaN is out
         inside = bool(low <= value if ends[0] == "[" else low < value)
         inside = inside and bool(value <= high if ends[1] == "]" else value < high)
-    except TypeError:
+    except (TypeError, ValueError, RuntimeError):  # no number, or several
         inside = False
     if not inside:
         raise ValueError(f"{name} must be a number in {ends[0]}{low}, {high}{ends[1]}, got {value!r}.")

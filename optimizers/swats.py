@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from adamproof.optimizers.base import Base, State
+from adamproof.optimizers.base import Base, State, Work
 from adamproof.optimizers.decay import Decay, Tensors, decay_, decayed
 from adamproof.optimizers.hyper import How, Hyper, hyper_parameters
 from adamproof.optimizers.reference import Reference
@@ -200,6 +200,7 @@ class SWATS(Base):
         TypeError: (in ``step``) a parameter is a DTensor, or a gradient is sparse.
     """
 
+    _written = ("steps", "average", "rate")
     _choices = (("positive", (True, False)), ("decay", get_args(Decay)))
 
     def __init__(
@@ -258,7 +259,8 @@ class SWATS(Base):
     def _buffers(self, h: Hyper) -> Mapping[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0} if h["rate"] is None else {"momentum_buffer": 0.0}
 
-    def _step_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+    def _step_group(self, work: Work) -> None:
+        group, params = work.group, work.params
         if not params:
             return
         h = hyper_parameters(group)

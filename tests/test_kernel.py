@@ -558,6 +558,14 @@ def listed(change: Callable[[list[Tensor]], Any]) -> Callable[[Any], None]:
     return lambda o: change(o.param_groups[0]["params"])
 
 
+def handed_over_states(o: Any) -> None:
+    """The same states in the same order, but of other parameters."""
+    a, b, c = parameters(o)
+    states = [o.state[p] for p in (a, b, c)]
+    o.state.clear()
+    o.state.update(zip((b, a, c), states, strict=True))
+
+
 def swapped_gradients(o: Any) -> None:
     a, b, _ = parameters(o)
     a.grad, b.grad = b.grad, a.grad
@@ -579,6 +587,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "buffers' data elsewhere": lambda o: [setattr(s, "data", s + 0.5) for s in buffers(o).values()],
     "buffers written to": kept_as(lambda s: s.add_(0.25)),
     "states swapped": swapped_states,
+    "states handed over": handed_over_states,
     "all states cleared": lambda o: o.state.clear(),
     "a state cleared": lambda o: state(o).clear(),
     "a state gone": lambda o: o.state.pop(first(o)),

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim import lr_scheduler as schedulers
@@ -452,3 +453,203 @@ def test_a_refused_group_leaves_no_trace() -> None:
     with pytest.raises(ValueError, match="lr"):
         optimizer.add_param_group({"params": weights(), "lr": float("nan")})
     assert len(optimizer.param_groups) == 1
+
+
+# -- what changes between steps --------------------------------------------------------------------
+
+FORMS = pytest.mark.parametrize("compiled", [False, True])
+WRONG = [
+    *[("lr", x) for x in (float("nan"), float("inf"), -1.0, "0.1", None, torch.tensor(float("nan")))],
+    *[("betas", x) for x in ((1.5, 0.9), (0.9, float("nan")), (0.9,), "ab", [0.9, -0.1])],
+    ("weight_decay", -0.1),
+    ("eps", np.float64("nan")),
+    ("eps_beside", "both"),
+    ("maximize", 1),
+]
+
+
+@FORMS
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_what_is_set_between_steps_is_checked(name: str, value: Any, compiled: bool) -> None:
+    """Refused before anything moves, in earlier groups too; put right, it goes on as if nothing was."""
+    made = [ours.Adam([{"params": [p]} for p in weights()], compiled=compiled) for _ in range(2)]
+    for optimizer in made:
+        train(optimizer, 3)
+    optimizer, whole = made
+    before = kept(optimizer)
+    group = optimizer.param_groups[-1]
+    right, group[name] = group[name], value
+    for _ in range(2):  # it is not taken at the second attempt
+        with pytest.raises(ValueError, match="must be") as refused:
+            optimizer.step()
+        assert_one_sentence(str(refused.value), name.rstrip("s"))
+    assert_identical(kept(optimizer), before)
+    group[name] = right
+    for o in made:
+        train(o, 2, start=3)
+    assert_identical(kept(optimizer), kept(whole))
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("name", "thing", "at"),
+    [("betas", [0.5, 0.25], 1), ("lr", torch.tensor(0.25), ()), ("eps", np.array(0.25), ())],
+)
+def test_what_is_changed_in_place_is_read_again(name: str, thing: Any, at: Any, compiled: bool) -> None:
+    """A list, a tensor and an array are the same objects with other numbers."""
+    thing = copy.deepcopy(thing)
+    optimizer = ours.Adam(weights(), **{name: thing}, compiled=compiled)
+    twin = ours.Adam(weights(), **{name: copy.deepcopy(thing)}, compiled=compiled)
+    for step, number in enumerate((0.25, 0.25, 0.75, 0.75, 0.5)):
+        thing[at] = number
+        again = copy.deepcopy(thing)
+        twin.param_groups[0][name] = again
+        train(optimizer, 1, start=step)
+        train(twin, 1, start=step)
+    assert_identical(kept(optimizer), kept(twin))
+    thing[at] = -1.5
+    with pytest.raises(ValueError, match="must be a number"):
+        optimizer.step()
+
+
+def test_settings_are_read_once() -> None:
+    """While a group says the same; a new rate has them read again."""
+    optimizer = ours.Adam(weights(), lr=0.5)
+    seen: list[Any] = []
+    honest = optimizer._check
+    optimizer._check = lambda h: seen.append(h["lr"]) or honest(h)  # type: ignore[method-assign]
+    for rate in (0.5, 0.5, 0.25, 0.25):
+        optimizer.param_groups[0]["lr"] = rate
+        train(optimizer, 1)
+    assert seen == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+def test_what_is_set_is_checked_where_numbers_stay_on_the_device(capturable: bool) -> None:
+    optimizer = ours.Adam(weights(), capturable=capturable)
+    train(optimizer, 1)
+    optimizer.param_groups[0]["lr"] = -1.0
+    with pytest.raises(ValueError, match="lr must be"):
+        train(optimizer, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("weight_decy", "weight_decay"), ("beta", "betas"), ("Lr", None), ("maximise", "maximize")],
+)
+def test_a_misspelt_option_of_a_group(name: str, near: str | None) -> None:
+    groups = [{"params": weights(), name: 0.1}]
+    if near is None:
+        assert name in ours.AdamW(groups).param_groups[0]
+        return
+    for make in (lambda: ours.AdamW(groups), lambda: ours.AdamW(weights()).add_param_group(groups[0])):
+        with pytest.raises(ValueError, match="nearest") as refused:
+            make()
+        assert_one_sentence(str(refused.value), repr(name), repr(near))
+    optimizer = ours.AdamW(weights())
+    with pytest.raises(ValueError, match="nearest"):
+        optimizer.add_param_group({"params": [torch.zeros(2, requires_grad=True)], name: 0.1})
+    assert len(optimizer.param_groups) == 1
+
+
+@each_variant
+def test_a_group_may_hold_what_is_the_users_own(variant: Variant) -> None:
+    """And what schedules of torch put into groups, which are copied to another optimizer."""
+    optimizer = variant.make(weights())
+    schedulers.OneCycleLR(optimizer, 0.5, total_steps=9, cycle_momentum=cycle(optimizer))
+    group = {**optimizer.param_groups[0], "layer": 3, "name": "head", "lr_scale": 0.5, "swa_lr": 0.1}
+    train(variant.make([group]), 2)
+
+
+@FORMS
+def test_a_gradient_of_another_type_is_refused_before_anything_moves(compiled: bool) -> None:
+    first, second = torch.ones(3, requires_grad=True), torch.ones(2, requires_grad=True)
+    optimizer = ours.Adam([{"params": [first]}, {"params": [second]}], compiled=compiled)
+    for step in range(3):  # the last time it was already stepped
+        first.grad, second.grad = torch.ones(3), torch.ones(2)
+        if step:
+            optimizer.step()
+        before = kept(optimizer)
+        second.grad = None
+        second.data = second.data.double()
+        second.grad = torch.ones(2, dtype=torch.float64)
+        second.data = second.data.float()
+        with pytest.raises(TypeError, match="before step") as refused:
+            optimizer.step()
+        assert_one_sentence(str(refused.value), "torch.float64", "torch.float32")
+        assert_identical(kept(optimizer), before)
+        second.grad = None
+
+
+def test_a_gradient_of_another_type_beside_what_a_kernel_steps() -> None:
+    """A complex parameter is stepped without a kernel, and looked at even where the others are known."""
+    first = torch.ones(3, requires_grad=True)
+    second = torch.ones(2, dtype=torch.complex64, requires_grad=True)
+    optimizer = ours.Adam([first, second], compiled=True)
+    for _ in range(2):
+        first.grad, second.grad = torch.ones(3), torch.ones(2, dtype=torch.complex64)
+        optimizer.step()
+    before = kept(optimizer)
+    second.grad = None
+    second.data = second.data.to(torch.complex128)
+    second.grad = torch.ones(2, dtype=torch.complex128)
+    second.data = second.data.to(torch.complex64)
+    with pytest.raises(TypeError, match="before step"):
+        optimizer.step()
+    assert_identical(kept(optimizer), before)
+
+
+@FORMS
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.array, lambda x: np.array([x])])
+def test_numbers_of_numpy_are_numbers(kind: Any, compiled: bool) -> None:
+    both = [
+        ours.AdamW(weights(), lr=kind(0.25), weight_decay=kind(0.5), betas=(kind(0.5), kind(0.75)),
+                   compiled=compiled),
+        ours.AdamW(weights(), lr=0.25, weight_decay=0.5, betas=(0.5, 0.75), compiled=compiled),
+    ]  # fmt: skip
+    for optimizer in both:
+        schedule = schedulers.ExponentialLR(optimizer, gamma=0.5)
+        for step in range(4):
+            train(optimizer, 1, start=step)
+            schedule.step()
+    assert_identical(*map(kept, both))
+
+
+@pytest.mark.parametrize(
+    "lr", [np.array([0.1, 0.2]), np.array([]), np.float64("nan"), np.array("a"), np.complex128(0.1)]
+)
+def test_arrays_that_are_no_number_are_refused(lr: Any) -> None:
+    with pytest.raises(ValueError, match="lr must be a number in"):
+        ours.AdamW(weights(), lr=lr)
+
+
+def test_what_a_rule_writes_into_its_group_is_not_the_users_mistake() -> None:
+    """SWATS keeps an average there, which a gradient that is NaN spoils, as it spoils parameters."""
+    p = torch.ones(3, requires_grad=True)
+    optimizer = ours.SWATS([p])
+    for number in (1.0, float("nan"), 1.0):
+        p.grad = torch.full((3,), number)
+        optimizer.step()
+    assert optimizer.param_groups[0]["steps"] == 3
+    optimizer.param_groups[0]["lr"] = -1.0
+    with pytest.raises(ValueError, match="lr must be"):
+        optimizer.step()
+
+
+@FORMS
+def test_a_rate_that_goes_to_zero_and_back(compiled: bool) -> None:
+    """Under a schedule little is read anew: not what a rate of 0 leaves out."""
+    made = [
+        (ours.SGD if form else ours.SGDReference)(weights(), lr=0.0, momentum=0.5, compiled=compiled)
+        for form in (True, False)
+    ]
+    for step, rate in enumerate((0.0, 0.5, 0.25, 0.0, 0.125, 1, 0.5, True, 0.25)):
+        for optimizer in made:
+            optimizer.param_groups[0]["lr"] = rate
+            train(optimizer, 1, start=step)
+    for x, y in zip(*map(kept, made), strict=True):
+        torch.testing.assert_close(x, y)
+    for wrong in (float("nan"), -0.5):
+        made[0].param_groups[0]["lr"] = wrong
+        with pytest.raises(ValueError, match="lr must be"):
+            made[0].step()

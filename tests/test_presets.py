@@ -220,7 +220,13 @@ def test_a_schedule_that_ends_needs_the_total(record: Preset) -> None:
     [
         ("bert", {"total": 500}, "10000 of 500"),
         ("dcgan", {"warmup": 0.1}, "fraction of total"),
-        ("dcgan", {"warmup": -1}, "steps must be"),
+        ("dcgan", {"warmup": -1}, "warmup must be"),
+        ("dcgan", {"warmup": "10"}, "warmup must be a number in [0, inf), got '10'"),
+        ("gpt3", {"total": "100"}, "total must be a number in (0, inf), got '100'"),
+        ("gpt3", {"total": torch.ones(2)}, "total must be a number in (0, inf)"),
+        ("dcgan", {"total": "100"}, "total must be a number in (0, inf), got '100'"),
+        ("dcgan", {"lr": "0.1"}, "lr must be a number in [0, inf), got '0.1'"),
+        ("dcgan", {"lr": None}, "lr must be a number in [0, inf), got None"),
         ("gpt3", {"total": float("nan")}, "total must be"),
         ("gpt3", {"total": 100, "lr": -1.0}, "lr must be"),
         ("transformer", {"warmup": 0}, "warmup must be"),
@@ -230,6 +236,32 @@ def test_bad_numbers_get_one_sentence(name: str, given: dict[str, Any], told: st
     with pytest.raises(ValueError, match=re.escape(told)) as refused:
         preset(name).build(torch.nn.Linear(2, 2).parameters(), **given)
     assert one_sentence(str(refused.value))
+
+
+@pytest.mark.parametrize("name", [None, 3, ["resnet"], ""])
+def test_what_is_no_name_gets_one_sentence(name: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"there is no preset {name!r}")) as refused:
+        preset(name)
+    assert one_sentence(str(refused.value))
+
+
+@pytest.mark.parametrize("step", [None, "3"])
+def test_a_schedule_asked_for_what_is_no_number(step: Any) -> None:
+    for made in (schedules.linear_warmup(3), schedules.cosine(10), schedules.radam_warmup(0.9)):
+        with pytest.raises(ValueError, match="number of steps") as refused:
+            made(step)
+        assert one_sentence(str(refused.value))
+        assert repr(step) in str(refused.value)
+
+
+@pytest.mark.parametrize("bad", ["10", None, float("nan"), torch.ones(2), [1.0]])
+def test_a_schedule_made_of_what_is_no_number(bad: Any) -> None:
+    for make in (schedules.linear_warmup, schedules.linear_warmup_for, schedules.exponential_warmup,
+                 schedules.radam_warmup, schedules.cosine, schedules.linear,
+                 schedules.inverse_sqrt):  # fmt: skip
+        with pytest.raises(ValueError, match="must be a number in") as refused:
+            make(bad)
+        assert one_sentence(str(refused.value))
 
 
 def test_sam_around_a_preset() -> None:
