@@ -271,7 +271,8 @@ def test_restarts_reach_any_accuracy() -> None:
     spectra = torch.linspace(0, 1, 300, dtype=torch.float64).expand(2, -1).contiguous()
     operator = matrix(with_spectra(spectra))
     found = largest(operator, normal(0, operator.like), tol=1e-8, width=24)
-    assert found.converged.all() and (found.products > 24).all()
+    # A restart from the best vector alone takes half as much again, or more.
+    assert found.converged.all() and (found.products > 24).all() and (found.products < 130).all()
     torch.testing.assert_close(found.value, spectra.amax(1), rtol=1e-12, atol=0)
 
 
