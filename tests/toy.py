@@ -102,4 +102,5 @@ def main(store: str, log: str, *settings: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     main(*sys.argv[1:])
