@@ -124,6 +124,17 @@ def test_run_computes_prints_and_draws(here, run, monkeypatch):  # type: ignore[
     assert run("show", "toy", "--size", "small")[1] == out
 
 
+def test_a_note_is_told_once(here, run, monkeypatch):  # type: ignore[no-untyped-def]
+    same = [replace(toy.finding(1.0, 3), where=where, note="p of equivalence") for where in "abc"]
+    other = replace(same[0], where="d", note="one diverged")
+    use(monkeypatch, toy.study(conclude=lambda table, size: same))
+    assert run("run", "toy", "--size", "small")[1].count("note: p of equivalence\n") == 1
+    use(monkeypatch, toy.study(conclude=lambda table, size: [*same, other]))
+    out = run("show", "toy", "--size", "small")[1]
+    assert "note: one diverged: Adam falls faster. (d)\n" in out
+    assert "note: p of equivalence: Adam falls faster. (a); Adam falls faster. (b); " in out
+
+
 def test_a_control_that_fails_is_status_1(here, run, monkeypatch):  # type: ignore[no-untyped-def]
     failing = [Control("A/A", False, "covers 3 of 4")]
     use(monkeypatch, toy.study(control=lambda table, size: failing))
@@ -262,7 +273,7 @@ def shown(width: int = 120) -> str:
 
 def test_check_shows_what_was_measured_and_never_fails(here, monkeypatch):  # type: ignore[no-untyped-def]
     assert re.search(r"toy +not run", shown()) and not list(here.iterdir())
-    finding = toy.conclude(toy.Table({toy.Spec("m", "ridge", "adam", 0): {"loss": 2.0}}), "default")[0]
+    finding = toy.finding(2.0, 1)
     (here / "results").mkdir()
     with Store(here / "results" / "rows.sqlite") as store:
         store.keep("toy", "default", "code", "rows", verdicts.Verdicts((finding,), ()).text)

@@ -95,9 +95,10 @@ def report(
         checks.add_row(Text(control.name), mark, Text(control.detail))
     if found.controls:
         console.print(checks)
-    for finding in found.findings:
-        if finding.note:
-            _line(console, f"note: {finding.belief} ({finding.where}): {finding.note}")
+    for note in dict.fromkeys(finding.note for finding in found.findings if finding.note):
+        about = [f"{f.belief} ({f.where})" for f in found.findings if f.note == note]
+        every = len(about) == len(found.findings)
+        _line(console, f"note: {note}" if every else f"note: {note}: {'; '.join(about)}")
     for line in (*(f"note: {note}" for note in notes), *(f"picture: {path}" for path in pictures)):
         _line(console, line)
     return int(failed)
