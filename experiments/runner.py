@@ -222,7 +222,6 @@ class _Sweep:
             found = Failed(f"its worker died {LOSSES} times ({type(error).__name__})", str(error))
         if isinstance(found, Failed):
             self.failed.append((batch, found))
-            self.store.release(batch)
             return 0
         self.store.add(batch, found.rows, found.made)
         return len(batch)

@@ -164,21 +164,15 @@ class Store:
             me.bury(owner)
         return mine
 
-    def release(self, specs: Iterable[Spec] | None = None) -> None:
-        """Give back what this process claimed, of these specifications or all.
+    def release(self) -> None:
+        """Give back what this process claimed.
 
         Raises:
             StoreError: The store cannot be written.
         """
-        if self._presence is None:
-            return
-        me = self._presence.name
-        with self._writing():
-            if specs is None:
-                self._db.execute("DELETE FROM claims WHERE owner = ?", (me,))
-                return
-            mine = [(spec.key, me) for spec in specs]
-            self._db.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", mine)
+        if self._presence is not None:
+            with self._writing():
+                self._db.execute("DELETE FROM claims WHERE owner = ?", (self._presence.name,))
 
     # -- verdicts ----------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pkgutil
+import ast
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
 
 from . import __path__ as _folder
 from .registry import Registry
@@ -23,14 +23,30 @@ def studies() -> Registry[Study]:
         ValueError: Two files name the same study.
     """
     found: dict[str, str] = {}
-    for module in sorted(pkgutil.iter_modules(_folder), key=lambda m: m.name):
-        name = f"{__package__}.{module.name}"
-        spec = find_spec(name)
-        reader = getattr(spec and spec.loader, "get_source", None)
-        if reader is None or "\nSTUDY = " not in reader(name):  # the others need not be loaded
-            continue
-        study: Study = import_module(name).STUDY
-        if found.setdefault(study.name, name) != name:
-            raise ValueError(f"{found[study.name]} and {name} are both called {study.name}")
+    for module in _sources():
+        study: Study = import_module(f"{__package__}.{module}").STUDY
+        if found.setdefault(study.name, module) != module:
+            raise ValueError(f"{found[study.name]} and {module} are both called {study.name}")
         STUDIES.add(study.name, study)
     return STUDIES
+
+
+def declared() -> dict[str, str]:
+    """Return name -> question of the studies of this folder, read from their sources, loading none."""
+    found: dict[str, str] = {}
+    for source in _sources().values():
+        calls = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+        for call in calls:
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Study":
+                words = {
+                    k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)
+                }
+                found[str(words.get("name", ""))] = str(words.get("question", ""))
+    return found
+
+
+def _sources() -> dict[str, str]:
+    """Return module -> source of the files that have a study; the others need not be loaded."""
+    files = sorted(file for folder in _folder for file in Path(folder).glob("*.py"))
+    sources = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    return {module: source for module, source in sources.items() if "\nSTUDY = " in source}

@@ -87,7 +87,7 @@ def test_what_is_known_stays(store):  # type: ignore[no-untyped-def]
     assert list(store.rows(SPECS).values()) == list(ROWS)
 
 
-@pytest.mark.parametrize("row", [{"x": [1]}, {"x": object()}, {1: 2.0}], ids=str)
+@pytest.mark.parametrize("row", [{"x": [1]}, {"x": object()}, {1: 2.0}], ids=["list", "object", "key"])
 def test_a_batch_with_a_value_that_is_not_plain_leaves_nothing(store, row):  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="a row holds numbers, texts and None"):
         store.add(SPECS, [*ROWS[:2], row], MADE)
@@ -234,7 +234,7 @@ def test_a_claim_returns_what_is_not_finished(path, store):  # type: ignore[no-u
         assert store.claim(SPECS) is None
         other.add(SPECS[:2], ROWS[:2], MADE)
         assert store.claim(SPECS[:2]) == ()
-        other.release(SPECS)
+        other.release()
         assert store.claim(SPECS) == SPECS[2:]
         assert other.claim(SPECS) is None
     assert store.claim(SPECS) == SPECS[2:]

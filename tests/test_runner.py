@@ -109,21 +109,24 @@ def test_rows_say_how_they_were_made(store):  # type: ignore[no-untyped-def]
     assert "torch" in found["versions"] and "python" in found["versions"]
 
 
+class Watched(ThreadPoolExecutor):
+    """Remembers its futures, and the most that were not done at once."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        self.futures: list[Any] = []
+        self.most = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        self.futures.append(super().submit(*args, **kwargs))
+        self.most = max(self.most, sum(not future.done() for future in self.futures))
+        return self.futures[-1]
+
+
 def test_in_flight_is_bounded(store):  # type: ignore[no-untyped-def]
-    most = 0
-
-    class Watched(ThreadPoolExecutor):
-        def submit(self, *args: Any, **kwargs: Any) -> Any:
-            nonlocal most
-            future = super().submit(*args, **kwargs)
-            open_now.append(future)
-            most = max(most, sum(not f.done() for f in open_now))
-            return future
-
-    open_now: list[Any] = []
     with Watched(2) as pool:
         table = toy.compute(store, toy.study(toy.Slope(seconds=0.005)), executor=pool)
-    assert len(table) == 60 and 2 <= most <= 4
+    assert len(table) == 60 and 2 <= pool.most <= 4
 
 
 def test_torch_has_one_thread_in_a_job_and_its_own_after(store):  # type: ignore[no-untyped-def]
@@ -158,7 +161,9 @@ def test_a_job_that_raises_is_named_and_the_others_are_kept(store):  # type: ign
     )
     assert "in measure" in failed.value.__notes__[0]
     assert len(survey(toy.study(), "small", store).table) == 48 - 6
-    toy.compute(store, toy.study())  # nothing is claimed any more
+    missing = survey(toy.study(), "small", store).missing
+    with Store(store.path) as other:  # another process may try
+        assert all(other.claim(batch) for batch in missing)
 
 
 def test_no_more_jobs_are_begun_after_many_have_failed(store):  # type: ignore[no-untyped-def]
@@ -274,6 +279,18 @@ def test_what_is_not_installed_is_one_sentence(monkeypatch, store, use):  # type
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(WorkerError, match=r"is not installed.*pip install 'adamproof\[experiments\]'"):
         use(store)
+
+
+def test_an_interrupt_takes_back_what_has_not_begun(store):  # type: ignore[no-untyped-def]
+    def progress(stage: str, done: int, wanted: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    slow = toy.study(toy.Slope(seconds=0.2))
+    with Watched(1) as pool, pytest.raises(KeyboardInterrupt):
+        toy.compute(store, slow, executor=pool, progress=progress, in_flight=4)
+    assert any(future.cancelled() for future in pool.futures)
+    assert 3 <= len(survey(toy.study(), "small", store).table) < 48
 
 
 # -- processes that die ----------------------------------------------------------------------------

@@ -61,11 +61,15 @@ def plan(table: Table, size: str) -> list[Spec]:
     return first + [Spec("slope", "ridge", best, seed, (("again", "1"),)) for seed in range(seeds)]
 
 
+def finding(mean: float, runs: int) -> Finding:
+    interval = (mean - 1, mean + 1)
+    return Finding("Adam falls faster.", Outcome.SUPPORTED, mean, interval, "loss", 0.01, runs, "ridge",
+                   "two ridges", ("eps-hat",))  # fmt: skip
+
+
 def conclude(table: Table, size: str) -> list[Finding]:
     losses = list(table.where(task="ridge", method="adam").by_seed("loss").values())
-    mean = sum(losses) / len(losses)
-    return [Finding("Adam falls faster.", Outcome.SUPPORTED, mean, (mean - 1, mean + 1), "loss", 0.01,
-                    len(losses), "ridge", "two ridges", ("eps-hat",))]  # fmt: skip
+    return [finding(sum(losses) / len(losses), len(losses))]
 
 
 def study(measure: Any = None, **changes: Any) -> Study:
@@ -102,4 +106,5 @@ def main(store: str, log: str, *settings: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     main(*sys.argv[1:])

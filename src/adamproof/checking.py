@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from . import measured
 from .device import check_device
 from .errors import UsageError
 from .proofs_check import ledger, matrix, report
@@ -200,6 +201,9 @@ def _outcome(
             ):
                 console.print(part)
             console.print(Text(matrix.LEGEND, style="dim"))
+            if complete:
+                for line in measured.table(notes):
+                    console.print(line)
         console.print(report.summary(findings), highlight=False)
         for f in findings:
             if f.verdict is Verdict.UNDECIDED:

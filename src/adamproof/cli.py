@@ -145,6 +145,70 @@ def reproduce(
     )
 
 
+experiments = typer.Typer(no_args_is_help=True, help="Judge what only data can judge.")
+app.add_typer(experiments, name="experiment")
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Its name; `list` has them.")]
+Size = Annotated[str, typer.Option(help="How much of it: small, default or large.")]
+Results = Annotated[Path, typer.Option(metavar="DIR", help="The folder of rows and pictures.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@experiments.command("list")
+def experiment_list(results: Results = Path("results"), json: AsJson = False) -> None:
+    """List the studies, and how many rows of each are known."""
+    from .experiment import listing
+
+    raise typer.Exit(listing(results, as_json=json))
+
+
+@experiments.command("run")
+def experiment_run(
+    study: Study,
+    size: Size = "default",
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes of this machine.")] = 0,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="A Dask scheduler: tcp://HOST:PORT.")
+    ] = "",
+    device: Device = "cpu",
+    results: Results = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """Compute what is missing of a study, and print what it found.
+
+    Stop it at any time: it goes on from there.  Exit status 1: a control failed.
+    """
+    from .experiment import run as run_study
+
+    raise typer.Exit(
+        run_study(study, size, count=workers, scheduler=scheduler, device=device, results=results,
+                  as_json=json)
+    )  # fmt: skip
+
+
+@experiments.command("show")
+def experiment_show(
+    study: Study, size: Size = "default", results: Results = Path("results"), json: AsJson = False
+) -> None:
+    """Print what a study found, or what is missing, without computing it."""
+    from .experiment import show as show_study
+
+    raise typer.Exit(show_study(study, size, results=results, as_json=json))
+
+
+@experiments.command("export")
+def experiment_export(
+    study: Study,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Write the rows there.")],
+    size: Size = "default",
+    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    results: Results = Path("results"),
+) -> None:
+    """Write the rows of a study that are known, for other programs."""
+    from .exporting import export
+
+    raise typer.Exit(export(study, size, form=form, out=out, results=results))
+
+
 def main() -> None:
     """Run the command line; every failure is one sentence and a status."""
     debug = "--debug" in sys.argv

@@ -9,7 +9,7 @@ from pathlib import Path
 import sympy as sp
 from rich.console import Console
 
-from . import pages
+from . import measured, pages
 from .checking import claim_or_fail, subject_or_fail
 from .counterexamples.catalogue import breaking
 from .errors import UsageError
@@ -90,6 +90,9 @@ def page_of(claim: Claim, subject: Subject | None) -> Page:
     if claim.repaired_by:
         sections.append(_repair(claims()[claim.repaired_by]))
     sections += _elsewhere(claim)
+    if found := measured.about(claim.id):
+        data = tuple(Line(f.outcome, measured.sentence(f)) for f in found)
+        sections.append(Section("measured", data))
     lines = tuple(Line(label, text) for label, text in about if text)
     return Page(claim.id, claim.family, lines, tuple(sections), _code(claim, finding, subject))
 
