@@ -249,11 +249,11 @@ def test_an_unknown_name_and_no_seeds_are_refused() -> None:
 
 
 def test_gradient_descent_really_settles_at_the_edge() -> None:
-    options = (("rule", "gradient descent"), ("beta", "0"), ("lr", "1/2"), ("steps", "600"))
+    options = (("rule", "gradient descent"), ("beta", "0"), ("lr", "1/2"), ("steps", "400"))
     specs = tuple(Spec("edge", "digits-squares", "sgd", seed, options) for seed in range(2))
     job = Job(edge_of_stability.edge, TASKS["digits-squares"], METHODS["sgd"], specs)
     rows = edge_of_stability.edge(job)
-    assert all(0.98 < float(row["ratio"] or 0) < 1.25 for row in rows)
+    assert all(0.98 < float(row["ratio"] or 0) < 1.3 for row in rows)
     assert all(float(row["loss"] or 1) < 0.2 for row in rows)
 
 
