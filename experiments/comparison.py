@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from .methods import METHODS
 from .metrics import METRICS
 from .spec import Row, Spec
-from .statistics import Comparison, compare, decide, holm
+from .statistics import FEWEST, LEVEL, Comparison, compare, decide, holm
 from .study import Control, Finding, Outcome, Size, Table
 from .tasks import TASKS
 from .training import Training
@@ -245,28 +245,33 @@ def judged(questions: Iterable[Question]) -> list[Finding]:
 
 
 def judged_equal(
-    questions: Sequence[tuple[str, Comparison, str, tuple[str, ...]]], unit: str
+    questions: Sequence[tuple[str, Comparison, str, tuple[str, ...]]], margin: float, unit: str
 ) -> list[Finding]:
-    """Return the findings on beliefs that a mean is zero: supported if shown to be within the margin.
+    """Return the findings on beliefs that a mean is zero, within a margin.
+
+    Supported if an equivalence test shows it; contradicted if the whole interval lies beyond the margin.
 
     Args:
         questions: Belief, comparison, where, and the claims that it hangs on.
+        margin: That of the comparisons.
         unit: Of the effects.
     """
-    p = holm([comparison.p for _, comparison, _, _ in questions])
+
+    def outcome(found: Comparison, p: float) -> Outcome:
+        if found.pairs < FEWEST:
+            return Outcome.INCONCLUSIVE
+        if p < LEVEL:
+            return Outcome.SUPPORTED
+        beyond = found.interval[0] > margin or found.interval[1] < -margin
+        return Outcome.CONTRADICTED if beyond else Outcome.INCONCLUSIVE
+
     same = holm([comparison.p_equivalent for _, comparison, _, _ in questions])
-    verdicts = {
-        Outcome.NO_DIFFERENCE: Outcome.SUPPORTED,
-        Outcome.SUPPORTED: Outcome.CONTRADICTED,
-        Outcome.CONTRADICTED: Outcome.CONTRADICTED,
-        Outcome.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-    }
     return [
         Finding(
-            belief, verdicts[decide(found, a, b)], found.effect, found.interval, unit, b, found.pairs,
-            where, "p is that of equivalence", theorems,
+            belief, outcome(found, p), found.effect, found.interval, unit, p, found.pairs, where,
+            "p is that of equivalence", theorems,
         )
-        for (belief, found, where, theorems), a, b in zip(questions, p, same, strict=True)
+        for (belief, found, where, theorems), p in zip(questions, same, strict=True)
     ]  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def conclude(table: Table, size: Size) -> Sequence[Finding]:
             belief(rule), compare(logs, MARGIN), f"{TASK.name}, β = {beta}, η = {lr}",
             (RULES[rule].theorem,),
         ))  # fmt: skip
-    return judged_equal(questions, "log of λ_max / threshold")
+    return judged_equal(questions, MARGIN, "log of λ_max / threshold")
 
 
 def draw(table: Table, size: Size, folder: Path) -> Sequence[Path]:

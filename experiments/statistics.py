@@ -20,6 +20,9 @@ from .study import Outcome
 Array = NDArray[np.float64]
 
 RESAMPLES = 9999
+
+LEVEL = 0.05
+"""The error that is accepted: of a test, and of an interval."""
 FEWEST = 10
 """Pairs below which nothing is concluded."""
 
@@ -117,7 +120,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
-def decide(comparison: Comparison, p: float, p_equivalent: float, level: float = 0.05) -> Outcome:
+def decide(comparison: Comparison, p: float, p_equivalent: float, level: float = LEVEL) -> Outcome:
     """Return what a comparison says of the belief that the mean difference is positive.
 
     Equivalence goes first: a difference that is sure and too small to matter is no difference.

@@ -153,7 +153,12 @@ def test_annealing_calms() -> None:
 
 @pytest.mark.parametrize(
     "ratio, outcome",
-    [(1.02, Outcome.SUPPORTED), (2.0, Outcome.CONTRADICTED), (0.5, Outcome.CONTRADICTED)],
+    [
+        (1.02, Outcome.SUPPORTED),
+        (1.15, Outcome.INCONCLUSIVE),
+        (2.0, Outcome.CONTRADICTED),
+        (0.5, Outcome.CONTRADICTED),
+    ],
 )
 def test_settling_at_the_edge(ratio: float, outcome: Outcome) -> None:
     def row(spec: Spec) -> dict[str, Any]:
