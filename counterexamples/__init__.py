@@ -21,6 +21,8 @@ are loaded by the call that needs them.  First what they share, then the counter
 ``outward``                     vectors of float64 intervals, and products that know their error
 ``orbit``                       the moments under periodic gradients, in closed form, and their drift
 ``diagram``                     its sign over the square of betas, by cells; ``diagram_picture`` draws it
+``parabolas``                   the same where gradients depend on x: drift and limits, certified
+``enclosed``                    a run on parabolas between two rationals, by Arb
 ==============================  =========================================================================
 ``adabound_fails``              AdaBound stays at the worst point while its bounds are open (LX19)
 ``adagrad_never_rebounds``      AdaGrad's rate does not grow when the gradients shrink
@@ -37,6 +39,7 @@ are loaded by the call that needs them.  First what they share, then the counter
 ``l2_is_not_decay``             Adam + L2 does not decay in its first step
 ``momentum_conventions``        heavy ball and the rate inside part when the rate changes
 ``momentum_l2_is_not_decay``    momentum remembers an L2 penalty
+``parabola_phase_diagram``      Adam ends between the minimiser, a mean, and the median
 ``rare_gradient``               Adam takes smaller steps for gradients that come every 2 … 105 steps
 ``reddi_general_beta``          any β1 < √β2 has a problem that Adam fails (RKK18, Theorem 2)
 ``reddi_online``                Adam stays at the worst point (RKK18, Theorem 1)

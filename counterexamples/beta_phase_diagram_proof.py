@@ -31,10 +31,12 @@ def _line(name: str, old: Expr) -> Expr:
 
 def steps() -> tuple[Step, ...]:
     """Return the orbit, the way to it, the drift, the clamp, and the signs at betas and for slopes."""
-    return (*_orbit(), *_approach(), *_drift(), *_clamp(), *_ends(), *_every_slope(), *_repaired())
+    return (*orbit(), *approach(), *_drift(), *_clamp(), *diverges(), *_ends(), *_every_slope(),
+            *_repaired())  # fmt: skip
 
 
-def _orbit() -> tuple[Step, ...]:
+def orbit() -> tuple[Step, ...]:
+    """Return the moments under periodic gradients, in closed form."""
     total = (1 - sym.beta1**p) / (1 - sym.beta1)  # S
     shifted = sym.beta1 * before + (1 - sym.beta1**p) * sym.g
     three = [sym.symbol(f"g{i}") for i in (1, 2, 3)]
@@ -52,7 +54,8 @@ def _orbit() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def _approach() -> tuple[Step, ...]:
+def approach() -> tuple[Step, ...]:
+    """Return how a run comes to that orbit."""
     eps = sym.symbol("ε", "nonnegative")
     signs = {"a": "positive", "b": "positive", "ε": "nonnegative"}
     return (
@@ -91,6 +94,12 @@ def _clamp() -> tuple[Step, ...]:
         Step("… and one with a clamp at lo ends at most at lo + p α_t U, U ≥ |u|",
              Holds(sym.ge((low + a + b) - (low + a), 0), (), SIGNS),
              "after the clamp at most p steps, of α_t U at most: y' ≤ max(y − α_t D/2, lo + p α_t U)"),
+    )  # fmt: skip
+
+
+def diverges() -> tuple[Step, ...]:
+    """Return that the sum of the rates has no bound."""
+    return (
         Step("Σ_{t≤T} 1/√t ≥ √T: √(n+1) − √n ≤ 1/√(n+1)",
              Holds(sym.ge(1 / (b + a) - ((b + a) ** 2 - b**2) / (2 * b + a), 0),
                    (sym.eq((b + a) ** 2 - b**2, 1),), {"a": "nonnegative", "b": "positive"}),

@@ -140,7 +140,7 @@ def boundary(
     return Boundary(beta1[row], low, high)
 
 
-def _halves(cells: Cells) -> Cells:
+def halves(cells: Cells) -> Cells:
     """Cut each cell in four, at the middle of log(1 − β) unless it touches 1."""
     one, two = _cut(cells.left, cells.right), _cut(cells.low, cells.high)
     quarters = [(cells.left, one, cells.low, two), (one, cells.right, cells.low, two),
@@ -202,7 +202,7 @@ def diagram(
         if level == depth:
             break
         done.append(open_.where(found != 0))
-        open_ = _halves(open_.where(found == 0))
+        open_ = halves(open_.where(found == 0))
         if not len(open_):
             break
     return joined([*done, open_])

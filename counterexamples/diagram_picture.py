@@ -1,4 +1,4 @@
-"""The picture of a diagram: the square on axes that are even in log(1 − β)."""
+"""The picture of a diagram: the square on axes that are even in log(1 − β), or in β."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from .diagram import Cells, boundary, edges
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
@@ -45,19 +46,10 @@ def draw_square(
         cells: the diagram.
         points: β1, β2, the sign of the drift, and where a run stood at last.
     """
-    from matplotlib.collections import PolyCollection
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    figure.subplots_adjust(left=0.1, right=0.64, top=0.93, bottom=0.1)
-    axes = figure.subplots()
-    left, right, low, high = (place(s) for s in (cells.left, cells.right, cells.low, cells.high))
-    corners = np.stack([np.stack([left, low], 1), np.stack([right, low], 1),
-                        np.stack([right, high], 1), np.stack([left, high], 1)], 1)  # fmt: skip
-    for sign, colour in COLOURS.items():
-        boxes = corners[cells.sign == sign]
-        drawn = PolyCollection(list(boxes), facecolors=colour, edgecolors=colour, linewidths=0.2)
-        axes.add_collection(drawn)
+    axes = _axes(figure, cells)
     border = boundary(pattern, edges(64, 1e-6)[:-1])
     axes.plot(place(border.beta1), place(border.high), ".", color="white", markersize=2.2)
     rest = np.geomspace(1, 10.0 ** -(END + 1), 400)  # 1 − β1, and 1 − β1² without its cancellation
@@ -66,12 +58,6 @@ def draw_square(
         wrong = x * -sign <= 0
         axes.plot(place(beta1), place(beta2), "X" if wrong else "o", color="white", markersize=8,
                   markeredgecolor="black")  # fmt: skip
-    ticks = [float(place(beta)) for beta in BETAS]
-    for axis, name in ((axes.xaxis, r"$\beta_1$"), (axes.yaxis, r"$\beta_2$")):
-        axis.set_ticks(ticks, [f"{beta:g}" for beta in BETAS])
-        axis.set_label_text(name)
-    axes.set_xlim(0, END)
-    axes.set_ylim(0, END)
     best, worst, open_ = (Patch(color=COLOURS[sign]) for sign in (1, -1, 0))
     handles = {
         "ends at the best point": best,
@@ -86,6 +72,59 @@ def draw_square(
     }  # fmt: skip
     figure.legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(0.65, 0.5),
                   frameon=False, fontsize=9)  # fmt: skip
+
+
+def draw_verdicts(
+    figure: Figure, cells: Cells, points: Sequence[tuple[float, float, bool]], near: str
+) -> None:
+    """Draw the certified cells of a diagram whose verdicts are near (1) and away (-1), and runs.
+
+    Args:
+        figure: where.
+        cells: the diagram.
+        points: β1, β2, and whether a run ended away.
+        near: what near means.
+    """
+    from matplotlib.patches import Patch
+
+    axes = _axes(figure, cells, even=True)
+    for beta1, beta2, away in points:
+        axes.plot(beta1, beta2, "X" if away else "o", color="white", markersize=8,
+                  markeredgecolor="black", clip_on=False)  # fmt: skip
+    inside, outside, open_ = (Patch(color=COLOURS[sign]) for sign in (1, -1, 0))
+    handles = {
+        f"every limit point is\n{near}": inside,
+        "no limit point is": outside,
+        "not certified": open_,
+        "a run that ended there": _mark("o"),
+        "a run that did not": _mark("X"),
+    }
+    figure.legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(0.65, 0.5),
+                  frameon=False, fontsize=9)  # fmt: skip
+
+
+def _axes(figure: Figure, cells: Cells, *, even: bool = False) -> Axes:
+    """Draw the certified cells, and return the axes: even in log(1 − β), or in β."""
+    from matplotlib.collections import PolyCollection
+
+    figure.subplots_adjust(left=0.1, right=0.64, top=0.93, bottom=0.1)
+    axes = figure.subplots()
+    left, right, low, high = (s if even else place(s)
+                               for s in (cells.left, cells.right, cells.low, cells.high))  # fmt: skip
+    corners = np.stack([np.stack([left, low], 1), np.stack([right, low], 1),
+                        np.stack([right, high], 1), np.stack([left, high], 1)], 1)  # fmt: skip
+    for sign, colour in COLOURS.items():
+        boxes = corners[cells.sign == sign]
+        drawn = PolyCollection(list(boxes), facecolors=colour, edgecolors=colour, linewidths=0.2)
+        axes.add_collection(drawn)
+    betas = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0) if even else BETAS
+    ticks = [beta if even else float(place(beta)) for beta in betas]
+    for axis, name in ((axes.xaxis, r"$\beta_1$"), (axes.yaxis, r"$\beta_2$")):
+        axis.set_ticks(ticks, [f"{beta:g}" for beta in betas])
+        axis.set_label_text(name)
+    axes.set_xlim(0, 1 if even else END)
+    axes.set_ylim(0, 1 if even else END)
+    return axes
 
 
 def _mark(shape: str) -> Line2D:

@@ -53,7 +53,7 @@ class Pattern:
         return sum(self.gradients, Fraction(0))
 
 
-def _number(value: Fraction) -> Vector:
+def number(value: Fraction) -> Vector:
     """Return the floats around a rational."""
     near = float(value)
     if Fraction(near) == value:
@@ -103,7 +103,7 @@ class Rows:
         return Rows(self.at.pick(rows), self.over.pick(rows), self.slope.pick(rows), self.radius[rows])
 
 
-def _middle(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+def middle_of(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """Return a float in each interval, and how far it is from the farther end, rounded up."""
     middle = low / 2 + high / 2
     return middle, np.nextafter(np.maximum(high - middle, middle - low), np.inf)
@@ -118,7 +118,7 @@ class _Averages:
 
 
 def _averaged(inputs: list[Vector], low: Floats, high: Floats) -> _Averages:
-    middle, radius = _middle(low, high)
+    middle, radius = middle_of(low, high)
     at, _ = averages(inputs, Vector.of(middle))
     naive, slope = averages(inputs, Vector(low, high))
     about = Vector(-radius[:, None], radius[:, None])
@@ -130,14 +130,14 @@ def _averaged(inputs: list[Vector], low: Floats, high: Floats) -> _Averages:
 
 def first(pattern: Pattern, low: Floats, high: Floats) -> Rows:
     """Return m_j for β1 in intervals of [0, 1]."""
-    m = _averaged([_number(g) for g in pattern.gradients], low, high)
+    m = _averaged([number(g) for g in pattern.gradients], low, high)
     return Rows(m.at.ball(), m.over.ball(), m.slope.ball(), m.radius)
 
 
 def second(pattern: Pattern, low: Floats, high: Floats) -> Rows:
     """Return 1/(√v_j + ε) for β2 in intervals of [0, 1]."""
-    v = _averaged([_number(g * g) for g in pattern.gradients], low, high)
-    eps, one, half = (_number(n) for n in (pattern.eps, Fraction(1), Fraction(1, 2)))
+    v = _averaged([number(g * g) for g in pattern.gradients], low, high)
+    eps, one, half = (number(n) for n in (pattern.eps, Fraction(1), Fraction(1, 2)))
     at, over = (one.over(of.root() + eps) for of in (v.at, v.over))
     slope = -(half * v.slope * over * over).over(v.over.root())
     return Rows(at.ball(), over.ball(), slope.ball(), v.radius)

@@ -398,6 +398,12 @@ def test_a_wrong_table_stops(monkeypatch: pytest.MonkeyPatch) -> None:
         lift(Recipe(torch.optim.Adam, {"foreach": False}))
 
 
+@pytest.mark.parametrize("lr", [2.0**53, 1e30])
+def test_a_rate_so_large_that_adding_1_changes_nothing_is_no_step_counter(lr: float) -> None:
+    found = lift(Recipe(torch.optim.Adam, {"lr": lr}))
+    assert found.rule.transition() == lift(Recipe(torch.optim.Adam)).rule.transition()
+
+
 def test_too_many_steps_to_unroll() -> None:
     with pytest.raises(LiftError, match="unroll 100 at most"):
         unrolled(Recipe(torch.optim.SGD), 101)
