@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from adamproof.optimizers import kernel
-from adamproof.optimizers.hyper import Hyper, hyper_parameters
+from adamproof.optimizers.hyper import Hyper, check_numbers, hyper_parameters
 
 #: What cannot change without becoming another object.
 _FIXED: Final = {float, int, bool, str, type(None)}
@@ -38,6 +38,8 @@ class Settings(NamedTuple):
 def read(optimizer: Any, group: Mapping[str, Any]) -> Settings:
     """Read what a group says, and check it where it is not what was said at the step before.
 
+    Of a rate that alone has changed, as under a schedule, its own range is asked for.
+
     Args:
         optimizer: whose group it is.
         group: the group.
@@ -53,15 +55,13 @@ def read(optimizer: Any, group: Mapping[str, Any]) -> Settings:
     if last and len(said) == len(last.said) and all(map(is_, said, last.said)):
         if all(map(is_, said.values(), last.said.values())):
             return last
-        # A schedule: what hangs on the rate is that it is not 0, and the rate itself.
+        # A schedule: what hangs on the rate is whether it is 0, and the rate itself.
         rate, was = said.get("lr"), last.said.get("lr")
-        others = all(map(is_, {**said, "lr": was}.values(), last.said.values()))
-        if others and type(rate) is type(was) is float and rate and was:
-            h = {**last.h, "lr": rate}
-            _check(optimizer, h)
-            given = {**last.known, "lr": rate} if last.known else {}
-            kept[id(group)] = now = Settings(said, h, given, *last[3:])
-            return now
+        if type(rate) is type(was) is float:
+            if all(map(is_, {**said, "lr": was}.values(), last.said.values())):
+                check_numbers({"lr": rate})
+                last.said["lr"] = last.h["lr"] = last.known["lr"] = rate
+                return last
     h = hyper_parameters(said)
     types = {*map(type, said.values()), *map(type, said.get("betas", ()))} - {tuple}
     plain = _FIXED.issuperset(types)
@@ -69,18 +69,13 @@ def read(optimizer: Any, group: Mapping[str, Any]) -> Settings:
     fixed: tuple[Any, ...] = ()
     # Of a float that carries a formula a comparison would be an assumption, and no kernel steps it.
     if plain or not any(isinstance(x, float) and type(x) is not float for x in h.values()):
-        _check(optimizer, h)
+        optimizer._check({**h, **{name: optimizer.defaults[name] for name in optimizer._written}})
         if h["compiled"]:
             known, fixed = kernel.known(h, optimizer.defaults)
     now = Settings(said, h, known, fixed, tuple(optimizer._buffers(h)), tuple(optimizer._scalars(h)))
     if plain:
         kept[id(group)] = now
     return now
-
-
-def _check(optimizer: Any, h: Hyper) -> None:
-    written = {name: optimizer.defaults[name] for name in optimizer._written}
-    optimizer._check({**h, **written} if written else h)
 
 
 # In a cache, not in a global; see `kernel`.

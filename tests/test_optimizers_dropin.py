@@ -513,13 +513,13 @@ def test_what_is_changed_in_place_is_read_again(name: str, thing: Any, at: Any, 
 
 
 def test_settings_are_read_once() -> None:
-    """While a group says the same; a new rate has them read again."""
+    """While a group says the same; another number has them read again."""
     optimizer = ours.Adam(weights(), lr=0.5)
     seen: list[Any] = []
     honest = optimizer._check
-    optimizer._check = lambda h: seen.append(h["lr"]) or honest(h)  # type: ignore[method-assign]
-    for rate in (0.5, 0.5, 0.25, 0.25):
-        optimizer.param_groups[0]["lr"] = rate
+    optimizer._check = lambda h: seen.append(h["eps"]) or honest(h)  # type: ignore[method-assign]
+    for eps in (0.5, 0.5, 0.25, 0.25):
+        optimizer.param_groups[0]["eps"] = eps
         train(optimizer, 1)
     assert seen == [0.5, 0.25]
 

@@ -52,7 +52,7 @@ class Bounded:
 def bounded(rule: Rule) -> Bounded | None:
     """Recognise a clipped rate by the minimum of a maximum in the parameter's line."""
     m = first_moment(rule)
-    if m is None or rule.only is None:
+    if m is None or m.input != g or rule.only is None:
         return None
     line, of_time = rule.only.new["x"], {t, alpha_final, gamma}
     for clip in line.atoms(sp.Min):

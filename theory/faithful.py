@@ -22,7 +22,8 @@ from .symbols import alpha, ge, new, old
 #: Runs on which two rules can be seen to differ, short ones first.  No rate that has one value only is
 #: 1/2, where it is its own complement, nor another's value or complement.
 RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 2", beta1="1/2 3/4", beta2="3/4 1/4",
-            lambda_="1/4", mu="5/8", rho="7/8", tau="3/16", psi="1", alpha="1 1/2", eta="0 1")  # fmt: skip
+            lambda_="1/4", mu="5/8", rho="7/8", tau="3/16", psi="1", alpha="1 1/2",
+            eta="0 1")  # fmt: skip
 
 
 @cache
