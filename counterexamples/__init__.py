@@ -12,6 +12,7 @@ are loaded by the call that needs them.  First what they share, then the counter
 ``recurrence``                  the same runs a thousand times quicker, bit for bit
 ``skip``                        and what repeats in them computed once
 ``compare``                     the runs side by side, each held against its implementation
+``chosen``                      periodic losses with the reader's slopes and betas
 ``feed``                        a real optimizer on gradients that the caller names
 ``acts``                        a rule on a list of gradients, for paper, torch and ours
 ``halves``                      Adam in a half type, exactly: each operation and each rounding of torch's

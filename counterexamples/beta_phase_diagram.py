@@ -121,7 +121,7 @@ def replay(steps: int) -> Evidence:
         cells = square(slopes)
         checked, wrong = _looked_at_again(Pattern(slopes), cells, min(steps, REPLAY_CELLS))
         if wrong:
-            failure = failure or f"{wrong} cells of the diagram of {_short(slopes)} contradict Arb"
+            failure = failure or f"{wrong} cells of the diagram of {short(slopes)} contradict Arb"
         from_ = settled_from(cells)
         inside = cells.where(cells.right**2 <= cells.low)  # β1 ≤ √β2 all over
         if slopes == SLOPES and (from_ is None or not inside.share(-1) > 1 / 2):
@@ -129,7 +129,7 @@ def replay(steps: int) -> Evidence:
         shares = [f"{100 * cells.share(sign):.3f} %" for sign in (1, -1, 0)]
         repaired = "-" if from_ is None else f"{from_:.6g}"
         agree = f"{checked - wrong} of {checked}"
-        rows.append((_short(slopes), f"{len(cells):,}", *shares, repaired, agree))
+        rows.append((short(slopes), f"{len(cells):,}", *shares, repaired, agree))
     return Evidence(
         "The unit square of (β1, β2) in cells; on each the sign of the drift is certified in float64 "
         "intervals with outward rounding, or left open.  Shares of the area.",
@@ -140,7 +140,7 @@ def replay(steps: int) -> Evidence:
     )  # fmt: skip
 
 
-def _short(slopes: Sequence[Fraction]) -> str:
+def short(slopes: Sequence[Fraction]) -> str:
     """Return the slopes, runs of one number put together."""
     from itertools import groupby
 

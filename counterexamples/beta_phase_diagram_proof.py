@@ -7,6 +7,9 @@ the rate, u*_j its value on the orbit, D = Σ_j u*_j.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+
 import sympy as sp
 from sympy import Rational, sqrt
 
@@ -31,8 +34,12 @@ def _line(name: str, old: Expr) -> Expr:
 
 def steps() -> tuple[Step, ...]:
     """Return the orbit, the way to it, the drift, the clamp, and the signs at betas and for slopes."""
-    return (*orbit(), *approach(), *_drift(), *_clamp(), *diverges(), *_ends(), *_every_slope(),
-            *_repaired())  # fmt: skip
+    return (*decides(), *_ends(), *_every_slope(), *_repaired())
+
+
+def decides() -> tuple[Step, ...]:
+    """Return why the sign of D decides where Adam ends, whatever the gradients are."""
+    return (*orbit(), *approach(), *_drift(), *_clamp(), *diverges())
 
 
 def orbit() -> tuple[Step, ...]:
@@ -108,9 +115,9 @@ def diverges() -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def drift(beta1: Expr, beta2: Expr) -> Expr:
-    """Return D for the gradients of the counterexample, unevaluated."""
-    slopes = [Rational(g.numerator, g.denominator) for g in SLOPES]
+def drift(beta1: Expr, beta2: Expr, gradients: Sequence[Fraction] = SLOPES) -> Expr:
+    """Return D for some gradients, unevaluated."""
+    slopes = [Rational(g.numerator, g.denominator) for g in gradients]
 
     def settled(inputs: list[Expr], beta: Expr) -> list[Expr]:
         value, size = sp.Integer(0), sp.Integer(0)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Precisions at which Arb is asked for a sign, one after the other.
 BITS = (128, 512, 2048)
+#: The largest gradient: its square, times a period, is a float64.
+LARGEST = Fraction(10**150)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Pattern:
     """One period of gradients, and ε.
 
     Raises:
-        ValueError: there is no gradient, one is 0, or ε is negative.
+        ValueError: there is no gradient, one is 0 or too large, or ε is negative.
     """
 
     gradients: tuple[Fraction, ...]
@@ -44,6 +46,8 @@ class Pattern:
     def __post_init__(self) -> None:
         if not self.gradients or not all(self.gradients):
             raise ValueError("a pattern needs gradients other than 0: at β2 = 0 their roots divide")
+        if max(map(abs, self.gradients)) > LARGEST:
+            raise ValueError(f"a gradient beyond {float(LARGEST):g} has a square that is no float64")
         if self.eps < 0:
             raise ValueError(f"ε must not be negative, got {self.eps}")
 

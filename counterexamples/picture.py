@@ -42,7 +42,7 @@ def save(example: Counterexample, runs: Sequence[Run], path: Path) -> None:
 
     figure = Figure(figsize=(9, 6.2), dpi=150)
     figure.suptitle(example.headline, fontsize=12)
-    example.draw(figure, once(runs))
+    example.draw(figure, once([run for run in runs if run.drawn]))
     with finished(path) as unfinished:
         figure.savefig(unfinished, format=path.suffix[1:].lower())
 

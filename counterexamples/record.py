@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..theory.records import Goal, Source, Step
@@ -75,6 +76,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Numbers that the reader puts in place of a counterexample's own; None for those that stay.
+
+    Attributes:
+        pattern: the gradients of a period.
+        betas: β1 and β2.
+        C: the large slope.
+    """
+
+    pattern: tuple[Fraction, ...] | None = None
+    betas: tuple[Fraction, Fraction] | None = None
+    C: Fraction | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What is chosen."""
+        return [name for name in self.__dataclass_fields__ if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True)
 class Run:
     """One implementation on the object, in floating point.
 
@@ -87,6 +108,7 @@ class Run:
         agreement: how a quicker form was held against the implementation; empty where it ran itself.
         remark: what else was seen.
         failure: what the run does not do that is claimed of it; empty when it does all.
+        drawn: whether a picture can show it.
     """
 
     name: str
@@ -97,6 +119,7 @@ class Run:
     agreement: str = ""
     remark: str = ""
     failure: str = ""
+    drawn: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row that ``--json`` prints."""
@@ -132,6 +155,8 @@ class Counterexample:
         draw: draws the runs into a figure, which has the headline for its title already.
         replay_steps: length of an exact run, when nothing else is asked for.
         refutes: ids of the claims in ``theory`` that this object breaks.
+        takes: what the reader may choose: names of ``Chosen``, and seeds where something is random.
+        choose: returns the counterexample with the reader's numbers; a ValueError says why it cannot.
     """
 
     id: str
@@ -150,3 +175,5 @@ class Counterexample:
     draw: Callable[[Figure, Sequence[Run]], None]
     replay_steps: int
     refutes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    choose: Callable[[Chosen], Counterexample] | None = None

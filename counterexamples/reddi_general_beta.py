@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import RKK18
-from .record import Asked, Counterexample, Evidence, Run
+from .record import Asked, Chosen, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,6 +150,18 @@ def constructed(beta1: Fraction, beta2: Fraction) -> int:
 def played() -> tuple[tuple[Fraction, Fraction], int]:
     """Return the betas and the period of the runs: twice the instance's, where the climb is quicker."""
     return BETAS[-1], 2 * instance(*BETAS[-1])
+
+
+def choose(chosen: Chosen) -> Counterexample:
+    """Return the losses that are constructed from other betas.
+
+    Raises:
+        ValueError: not 0 <= β1 < √β2 < 1.
+    """
+    from .chosen import periodic
+
+    betas = chosen.betas or BETAS[-1]
+    return periodic(COUNTEREXAMPLE, game(instance(*betas)).gradients, betas)
 
 
 def derivation() -> tuple[Step, ...]:
@@ -297,4 +309,6 @@ COUNTEREXAMPLE = Counterexample(
     runs=runs,
     draw=draw,
     replay_steps=200,
+    takes=("betas",),
+    choose=choose,
 )

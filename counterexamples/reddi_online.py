@@ -34,12 +34,14 @@ What stays open
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import RKK18
-from .record import Asked, Counterexample, Evidence, Run
+from .record import Asked, Chosen, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +53,16 @@ if TYPE_CHECKING:
 SLOPE, ALPHA = Fraction(3), Fraction(1, 2)
 #: Lengths of the exact and of the float runs; shorter ones are shown, and the proof judges alone.
 REPLAY_STEPS, RUN_STEPS = 300, 30_000
+#: C, α, x_1 and whether the bias is corrected, in the exact runs.
+REPLAYED = (
+    (Fraction(101, 50), ALPHA, 1, False),
+    (Fraction(5, 2), ALPHA, 1, False),
+    (Fraction(3), ALPHA, 1, False),
+    (Fraction(10), ALPHA, 1, False),
+    (Fraction(3), ALPHA, 1, True),
+    (Fraction(3), Fraction(7), 1, False),
+    (Fraction(3), ALPHA, -1, False),
+)
 
 
 def derivation() -> tuple[Step, ...]:
@@ -89,7 +101,27 @@ def method(slope: Fraction, *, amsgrad: bool = False, corrected: bool = False) -
     return Method(amsgrad, "corrected" if corrected else "none", betas, Fraction(0))
 
 
-def replay(steps: int) -> Evidence:
+def choose(chosen: Chosen) -> Counterexample:
+    """Return the same with another C.
+
+    Raises:
+        ValueError: C is not greater than 2, and Theorem 1 says nothing.
+    """
+    slope = SLOPE if chosen.C is None else chosen.C
+    game(slope)
+    return replace(
+        COUNTEREXAMPLE,
+        object=COUNTEREXAMPLE.object.replace("with C > 2", f"with C = {slope}"),
+        headline=COUNTEREXAMPLE.headline.replace(f"C = {SLOPE}", f"C = {slope}"),
+        replay=partial(replay, settings=((slope, ALPHA, 1, False), (slope, ALPHA, 1, True))),
+        runs=partial(runs, slope=slope),
+        draw=partial(draw, slope=slope),
+    )
+
+
+def replay(
+    steps: int, settings: tuple[tuple[Fraction, Fraction, int, bool], ...] = REPLAYED
+) -> Evidence:
     """Run the paper's rule in rationals for several C, with enclosures where a root is irrational.
 
     x_{3k+1} = 1 is exact even so: the clamp cuts off an enclosure that lies above 1.
@@ -99,15 +131,7 @@ def replay(steps: int) -> Evidence:
 
     periods = -(-steps // 3)
     rows, failure = [], ""
-    for slope, alpha, start, corrected in (
-        (Fraction(101, 50), ALPHA, 1, False),
-        (Fraction(5, 2), ALPHA, 1, False),
-        (Fraction(3), ALPHA, 1, False),
-        (Fraction(10), ALPHA, 1, False),
-        (Fraction(3), ALPHA, 1, True),
-        (Fraction(3), Fraction(7), 1, False),
-        (Fraction(3), ALPHA, -1, False),
-    ):
+    for slope, alpha, start, corrected in settings:
         arithmetic, losses = Counting(), game(slope, alpha, Fraction(start))
         adam = method(slope, corrected=corrected)
         xs = play(losses, Paper(adam, arithmetic, losses.start), 3 * periods)
@@ -137,7 +161,7 @@ def replay(steps: int) -> Evidence:
     )  # fmt: skip
 
 
-def runs(asked: Asked) -> tuple[Run, ...]:
+def runs(asked: Asked, slope: Fraction = SLOPE) -> tuple[Run, ...]:
     """Run Adam and AMSGrad in floating point, for whole periods."""
     from .compare import side_by_side
 
@@ -148,24 +172,24 @@ def runs(asked: Asked) -> tuple[Run, ...]:
         if which.amsgrad:
             gap = abs(found.final + 1)
             told = "" if gap <= 0.01 else f"AMSGrad is still {gap:.3f} away from -1"
-            return (told, "") if steps < RUN_STEPS else ("", told)
+            return (told, "") if steps < RUN_STEPS or slope != SLOPE else ("", told)
         if found.lowest != 1:
             return "", f"a period begins at {found.lowest!r}, not at 1"
         return f"x = 1 as each of {periods:,} periods begins", ""
 
     methods = (
-        method(SLOPE),
-        method(SLOPE, corrected=True),
-        method(SLOPE, amsgrad=True),
+        method(slope),
+        method(slope, corrected=True),
+        method(slope, amsgrad=True),
     )
-    return side_by_side(game(SLOPE), methods, 3 * periods, asked, claimed)
+    return side_by_side(game(slope), methods, 3 * periods, asked, claimed)
 
 
-def draw(figure: Figure, found: Sequence[Run]) -> None:
+def draw(figure: Figure, found: Sequence[Run], slope: Fraction = SLOPE) -> None:
     """Draw iterate and average regret."""
     from .picture import iterate_and_regret
 
-    iterate_and_regret(figure, found, 2 * (SLOPE - 2) / 3)
+    iterate_and_regret(figure, found, 2 * (slope - 2) / 3)
 
 
 COUNTEREXAMPLE = Counterexample(
@@ -187,4 +211,6 @@ COUNTEREXAMPLE = Counterexample(
     runs=runs,
     draw=draw,
     replay_steps=REPLAY_STEPS,
+    takes=("C",),
+    choose=choose,
 )

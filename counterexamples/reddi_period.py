@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 
 from ..theory.records import Goal, Step
 from ..theory.sources import RKK18
-from .record import Asked, Counterexample, Evidence, Run
+from .record import Asked, Chosen, Counterexample, Evidence, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,18 @@ def methods() -> tuple[Method, ...]:
     )
 
 
-def replay(steps: int) -> Evidence:
+def choose(chosen: Chosen) -> Counterexample:
+    """Return the same with other slopes or betas.
+
+    Raises:
+        ValueError: they make no sense, or -1 is not the best point.
+    """
+    from .chosen import periodic
+
+    return periodic(COUNTEREXAMPLE, chosen.pattern or game().gradients, chosen.betas or BETAS)
+
+
+def replay(steps: int, losses: Game | None = None, rules: tuple[Method, ...] | None = None) -> Evidence:
     """Run the papers' rules in rationals, with enclosures where a root is irrational.
 
     The real optimizers run beside them, and must stay within 1e-12 of the enclosure.
@@ -101,8 +112,8 @@ def replay(steps: int) -> Evidence:
     from .harness import play
     from .players import Counting, Paper, Real
 
-    losses, rows, failure = game(), [], ""
-    for method in methods():
+    losses, rows, failure = losses or game(), [], ""
+    for method in rules or methods():
         arithmetic = Counting()
         exact = play(losses, Paper(method, arithmetic, START), steps)
         gaps = []
@@ -171,4 +182,6 @@ COUNTEREXAMPLE = Counterexample(
     runs=runs,
     draw=draw,
     replay_steps=120,
+    takes=("pattern", "betas"),
+    choose=choose,
 )

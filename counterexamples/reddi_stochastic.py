@@ -309,4 +309,5 @@ COUNTEREXAMPLE = Counterexample(
     runs=runs,
     draw=draw,
     replay_steps=7,
+    takes=("seeds",),
 )

@@ -120,19 +120,27 @@ def reproduce(
     steps: Annotated[Optional[int], typer.Option(help="Steps of the long run.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(help="Random repetitions.")] = None,  # noqa: UP045
     optimizer: Annotated[str, typer.Option(help="One more to run: MODULE:CLASS(OPTION=VALUE).")] = "",
+    pattern: Annotated[str, typer.Option(help="Gradients of a period: 100,-1,-1.")] = "",
+    betas: Annotated[str, typer.Option(help="β1,β2 in place of its own: 0.9,0.999.")] = "",
+    C: Annotated[str, typer.Option("--C", help="The large slope in place of its own.")] = "",
     plot: Annotated[Optional[Path], typer.Option(help="Draw a picture there.")] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option(help="With all: the folder.")] = None,  # noqa: UP045
     device: Device = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="List the counterexamples.")] = False,
 ) -> None:
-    """Replay a counterexample: exact evidence, the runs side by side, a picture."""
+    """Replay a counterexample: exact evidence, the runs side by side, a picture.
+
+    Some take numbers in place of their own; one that does not fit is refused, with what would.
+    """
     from .reproduce import listing, run_all
     from .reproduce import reproduce as run
+    from .wishes import read
 
     if list_them or not name:
         raise typer.Exit(listing())
-    given = {"--plot": plot, "--optimizer": optimizer, "--json": json}
+    given = {"--plot": plot, "--optimizer": optimizer, "--json": json, "--pattern": pattern,
+             "--betas": betas, "--C": C}  # fmt: skip
     unfit = [option for option, value in given.items() if value] if name == "all" else []
     if unfit:
         raise UsageError(f"reproduce all takes no {unfit[0]}: name one counterexample for it.")
@@ -141,8 +149,9 @@ def reproduce(
     if name == "all":
         raise typer.Exit(run_all(out, steps=steps, seeds=seeds, device=device))
     raise typer.Exit(
-        run(name, steps=steps, seeds=seeds, optimizer=optimizer, plot=plot, device=device, as_json=json)
-    )
+        run(name, steps=steps, seeds=seeds, optimizer=optimizer, plot=plot, device=device, as_json=json,
+            wish=read(pattern, betas, C))
+    )  # fmt: skip
 
 
 experiments = typer.Typer(no_args_is_help=True, help="Judge what only data can judge.")

@@ -22,9 +22,10 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
+from . import wishes
 from .counterexamples.catalogue import catalogue
 from .counterexamples.picture import FORMATS, save
-from .counterexamples.record import Asked, Counterexample, Evidence, Optimizer, Run
+from .counterexamples.record import Asked, Chosen, Counterexample, Evidence, Run
 from .device import check_device
 from .errors import UsageError
 from .theory.records import Answer, Level, Step, Verdict
@@ -107,6 +108,7 @@ def reproduce(
     plot: Path | None = None,
     device: str = "cpu",
     as_json: bool = False,
+    wish: Chosen | None = None,
     console: Console | None = None,
 ) -> int:
     """Judge a counterexample, run it, and print what was found.
@@ -119,6 +121,7 @@ def reproduce(
         plot: draw the runs to this file.
         device: where the real optimizers run; the long runs are on the CPU.
         as_json: print one JSON object instead of tables.
+        wish: numbers in place of the counterexample's own.
         console: where to print; by default the standard output.
 
     Returns:
@@ -130,11 +133,12 @@ def reproduce(
     console = console or Console(width=None if sys.stdout.isatty() else 120)
     example = find(name)
     _check_counts(steps, seeds)
+    example = wishes.chosen(example, wish or Chosen(), seeds)
     if plot is not None:
         _check_path(plot)
     check_device(device)
     with _without_collector(), _Bars(console, quiet=as_json) as bars:
-        guest = (optimizer, _made(optimizer)) if optimizer else None
+        guest = (optimizer, wishes.optimizer(optimizer)) if optimizer else None
         asked = Asked(steps, seeds, device, guest, bars)
         found = judge(example, asked)
         if plot is not None:
@@ -220,30 +224,9 @@ def judge(example: Counterexample, asked: Asked | None = None) -> Reproduced:
     evidence = example.replay(min(asked.steps or example.replay_steps, example.replay_steps))
     report("exact run", 1, 1)
     report("optimizers", 0, 1)
-    runs = example.runs(asked)
+    runs = wishes.runs(example, asked)
     report("optimizers", 1, 1)
     return Reproduced(example, derivation, tuple(answers), control, evidence, runs)
-
-
-def _made(text: str) -> Optimizer:
-    """Return what makes the optimizer that was asked for."""
-    import torch
-
-    from .proofs_check.subjects import UnknownSubject, resolve
-    from .proofs_check.symbolic import LiftError
-
-    try:
-        recipe = resolve(text).recipe
-        if recipe is None:
-            raise UsageError(f"--optimizer runs code, and {text} is a rule on paper: name a class.")
-        x = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-        x.grad = torch.ones_like(x)
-        recipe.build([x], {}, symbolic=False).step()
-    except (UnknownSubject, LiftError) as error:
-        raise UsageError(str(error)) from error
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"--optimizer {text} does not step a vector by itself: {error}") from error
-    return lambda params: recipe.build(params, {}, symbolic=False)
 
 
 @contextmanager
