@@ -204,7 +204,8 @@ def test_export_csv_and_parquet(here, run, monkeypatch):  # type: ignore[no-unty
     }
 
     def measure(job: Any) -> Any:
-        return [odd | {"mixed": "word" if seed else 1, "loss": float(seed)} for seed in job.seeds]
+        mixed = [1, "word", None]
+        return [odd | {"mixed": mixed[seed % 3], "loss": float(seed)} for seed in job.seeds]
 
     use(monkeypatch, toy.study(measure, plan=lambda table, size: toy.plan(table, "small")[:12]))
     run("run", "toy")
@@ -221,7 +222,7 @@ def test_export_csv_and_parquet(here, run, monkeypatch):  # type: ignore[no-unty
     assert math.isnan(found[0]["value.nan"]) and found[0]["value.none"] is None
     assert found[4]["value.loss"] == 4.0 and found[0]["value.third"] == 1 / 3
     assert found[0]["value.big"] == str(10**30)
-    assert {row["value.mixed"] for row in found} == {"1", "word"}
+    assert {row["value.mixed"] for row in found} == {"1", "word", None}
     assert run("export", "toy", "--out", "no/such/x.csv")[2].startswith(
         "adamproof: no/such/x.csv cannot be"
     )

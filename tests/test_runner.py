@@ -259,7 +259,7 @@ def test_an_executor_that_is_shut_down_is_told(store):  # type: ignore[no-untype
 @pytest.mark.parametrize("address", ["", "nonsense", "tcp://localhost:1", "tcp://nowhere.invalid:80"])
 def test_a_scheduler_that_is_not_there_is_one_sentence(address, monkeypatch):  # type: ignore[no-untyped-def]
     # A client that finds nobody takes ten seconds to be rid of, and complains: none is made.
-    monkeypatch.setattr("distributed.Client", None)
+    monkeypatch.setattr("distributed.Client", lambda *args, **settings: pytest.fail("made"))
     with (
         pytest.raises(WorkerError, match=f"no Dask scheduler answers at '{address}'"),
         workers.cluster(address),
@@ -374,6 +374,13 @@ def test_ctrl_c_keeps_what_is_finished(path, tmp_path, whole, how):  # type: ign
         assert store._db.execute("SELECT count(*) FROM claims").fetchone() == (0,)
     finish(start(path, log))
     assert bits(path) == whole
+
+
+def test_a_worker_leaves_ctrl_c_to_its_parent():  # type: ignore[no-untyped-def]
+    with workers.processes(1) as (executor, _):
+        worker = executor.submit(os.getpid).result()
+        os.kill(worker, signal.SIGINT)
+        assert executor.submit(os.getpid).result() == worker
 
 
 def test_an_interrupt_ends_workers_in_the_middle():  # type: ignore[no-untyped-def]
