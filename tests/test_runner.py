@@ -1,5 +1,6 @@
 """Studies run to the same table whatever dies on the way, and compute nothing twice."""
 
+import os
 import random
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def start(path: Path, log: Path, *settings: str) -> "subprocess.Popen[str]":
-    """Run the toys in a process of their own."""
-    words = [sys.executable, SCRIPT, path, log, *settings]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """Run the toys in a process of their own, which heads a group."""
+    words, pipe = [sys.executable, SCRIPT, path, log, *settings], subprocess.PIPE
+    return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def finish(process: "subprocess.Popen[str]", seconds: float = 60) -> tuple[str, str]:
@@ -256,7 +257,9 @@ def test_an_executor_that_is_shut_down_is_told(store):  # type: ignore[no-untype
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "tcp://localhost:1", "tcp://nowhere.invalid:80"])
-def test_a_scheduler_that_is_not_there_is_one_sentence(address):  # type: ignore[no-untyped-def]
+def test_a_scheduler_that_is_not_there_is_one_sentence(address, monkeypatch):  # type: ignore[no-untyped-def]
+    # A client that finds nobody takes ten seconds to be rid of, and complains: none is made.
+    monkeypatch.setattr("distributed.Client", lambda *args, **settings: pytest.fail("made"))
     with (
         pytest.raises(WorkerError, match=f"no Dask scheduler answers at '{address}'"),
         workers.cluster(address),
@@ -355,7 +358,7 @@ def interrupted(process: "subprocess.Popen[str]", log: Path) -> str:
     """Wait for some rows, press Ctrl-C, and return what is told."""
     while counts(log).total() < 9 and process.poll() is None:
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal tells the workers too
     _, err = process.communicate(timeout=30)
     assert process.returncode != 0
     return err
@@ -371,6 +374,23 @@ def test_ctrl_c_keeps_what_is_finished(path, tmp_path, whole, how):  # type: ign
         assert store._db.execute("SELECT count(*) FROM claims").fetchone() == (0,)
     finish(start(path, log))
     assert bits(path) == whole
+
+
+def test_a_worker_leaves_ctrl_c_to_its_parent():  # type: ignore[no-untyped-def]
+    with workers.processes(1) as (executor, _):
+        worker = executor.submit(os.getpid).result()
+        os.kill(worker, signal.SIGINT)
+        assert executor.submit(os.getpid).result() == worker
+
+
+def test_an_interrupt_ends_workers_in_the_middle():  # type: ignore[no-untyped-def]
+    pool = workers.processes(1)
+    executor, _ = pool.__enter__()
+    future = executor.submit(time.sleep, 20)
+    while not future.running():
+        time.sleep(0.01)
+    pool.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert isinstance(future.exception(), BrokenExecutor)
 
 
 def test_workers_do_not_outlive_a_killed_parent(path, tmp_path):  # type: ignore[no-untyped-def]
