@@ -27,8 +27,9 @@ class Mutant:
         old: A snippet that occurs once in the file.
         new: What stands there instead.
         also: Claims besides ``code-is-paper`` whose verdict changes.
-        shown: Whether a run of three steps with plain numbers shows the change in the parameter, so
-            that the verdict must be *refuted*, with a witness; otherwise any other verdict kills.
+        shown: Whether a run of three steps with plain numbers (μ = ρ = 1/2, ε = 0 or 1, ψ = 0 among
+            them) shows the change, so that the verdict must be *refuted*, with a witness; otherwise
+            any other verdict kills.
         file: The file without its ending, where it is not that of the class.
     """
 
@@ -134,11 +135,11 @@ MUTANTS = (
     Mutant("buffer adds up", EMA, '(momentum if h["ema"] else h["dampening"])', 'h["dampening"]',
            ("bias-correction-unbiased",)),
     Mutant("μ for 1 − μ", EMA, 'momentum if h["ema"]', '1 - momentum if h["ema"]',
-           ("bias-correction-unbiased",)),
+           ("bias-correction-unbiased",), shown=False),
     Mutant("buffer adds up", reference(EMA), "1 - mu if ema else 1 - dampening", "1 - dampening",
            ("bias-correction-unbiased",)),
     Mutant("μ for 1 − μ", reference(EMA), "1 - mu if ema", "mu if ema",
-           ("bias-correction-unbiased",)),
+           ("bias-correction-unbiased",), shown=False),
     # -- sign descent, Lion --------------------------------------------------------------------
     Mutant("no sign", "SignSGD", "torch._foreach_sign(m)", "m", ("scale-invariance", "sign-step-exact")),
     Mutant("climbs", "SignSGD", "alpha=-h", "alpha=h", ("sign-step-exact", "sign-step-is-lr")),
@@ -202,13 +203,13 @@ MUTANTS = (
     Mutant("no root", reference(CENTERED), "v.sqrt() + eps", "v + eps", ("scale-invariance-eps",)),
     Mutant("ε beside the root", INSIDE, 'if h["eps_inside"]', 'if not h["eps_inside"]'),
     Mutant("ε² inside", INSIDE, '(variance, h["eps"])', '(variance, h["eps"] ** 2)',
-           ("rmsprop-epsilon",)),
+           ("rmsprop-epsilon",), shown=False),
     Mutant("ε beside the root", reference(INSIDE), "(v + eps).sqrt() if", "v.sqrt() + eps if"),
     Mutant("no root", reference(INSIDE), "(v + eps).sqrt() if", "v + eps if",
            ("uncorrected-first-step", "scale-invariance")),
     # -- Adadelta ------------------------------------------------------------------------------
     Mutant("ρ for 1 − ρ", "Adadelta", "(v, grads, grads, 1 - rho)", "(v, grads, grads, rho)",
-           ("raw-v1-factor", "v-is-second-moment")),
+           ("raw-v1-factor", "v-is-second-moment"), shown=False),
     Mutant("squares of gradients for those of steps", "Adadelta", "(w, d, d,", "(w, grads, grads,"),
     Mutant("steps without weight", "Adadelta", "(w, d, d, 1 - rho)", "(w, d, d)"),
     Mutant("no root of the steps", "Adadelta", "        torch._foreach_sqrt_(d)\n", ""),
@@ -344,14 +345,14 @@ MUTANTS = (
     Mutant("no decay", reference(DECAYED), OUT_OF_X, "", ("adamw-order", "adamw-lr-coupling")),
     # -- NAdam ---------------------------------------------------------------------------------
     Mutant("momenta of the step before", "NAdam", "], step) for", "], step - 1) for",
-           ("nadam-weight-sum", "nadam-bias")),
+           ("nadam-weight-sum", "nadam-bias"), shown=False),
     Mutant("M not kept", "NAdam", "kept.fill_(number)", "pass", ("nadam-weight-sum", "nadam-bias")),
     Mutant("g not corrected", "NAdam", "(1 - a) / (1 - p)", "(1 - a)",
            ("nadam-weight-sum", "nadam-bias")),
     Mutant("m corrected as g", "NAdam", "/ (1 - p * a)", "/ (1 - p)",
            ("nadam-weight-sum", "nadam-bias")),
     Mutant("this momentum for the next", "NAdam", "zip(mu_next, product", "zip(mu, product",
-           ("nadam-weight-sum", "nadam-bias")),
+           ("nadam-weight-sum", "nadam-bias"), shown=False),
     Mutant("v not corrected", "NAdam", CORRECT_S, "", ("nadam-weight-sum", "nadam-bias")),
     Mutant("averages with μ", "NAdam", 'if form == "dozat":', 'if form != "dozat":',
            ("nadam-weight-sum", "nadam-bias")),
@@ -363,7 +364,7 @@ MUTANTS = (
     Mutant("no look ahead", CONSTANT, "-lr * (1 - a) / (1 - p)", "0 * (1 - a) / (1 - p)",
            ("nadam-weight-sum", "nadam-never-short")),
     Mutant("this momentum for the next", reference("NAdam"), "mu_next * m_hat", "mu * m_hat",
-           ("nadam-weight-sum", "nadam-bias")),
+           ("nadam-weight-sum", "nadam-bias"), shown=False),
     Mutant("m corrected as g", reference("NAdam"), "product * mu_next", "product",
            ("nadam-weight-sum", "nadam-bias")),
     Mutant("averages with μ", reference("NAdam"), 'mu if form == "dozat" else beta1', "mu",
@@ -371,7 +372,7 @@ MUTANTS = (
     Mutant("M from μ alone", reference("NAdam"), 'state["mu_product"] * mu', "mu",
            ("nadam-weight-sum", "nadam-bias")),
     Mutant("0.9 for 0.96", reference("NAdam"), "0.96 ** (t * psi)", "0.9 ** (t * psi)",
-           ("nadam-weight-sum", "nadam-bias")),
+           ("nadam-weight-sum", "nadam-bias"), shown=False),
     Mutant("averages with β1", reference(DOZAT), 'mu if form == "dozat" else beta1', "beta1",
            ("nadam-weight-sum", "nadam-never-short")),
     Mutant("v not corrected", reference(DOZAT), "v / (1 - beta2**t)", "v",

@@ -32,6 +32,7 @@ NAMELESS: tuple[tuple[str, dict[str, Any], Callable[[], Rule]], ...] = (
     ("Adam", {"bias_correction": False, "eps_beside": "raw"}, lambda: rules.adam(corrected=False)),
     ("RAdam", {"threshold": 4, "before": "nothing"},
      lambda: rules_relatives.radam(threshold=4, before="nothing")),
+    ("AMSBound", {"schedule": "sqrt"}, lambda: rules_relatives.adabound(maximum=True, schedule="sqrt")),
 )  # fmt: skip
 
 

@@ -95,9 +95,10 @@ def adam_l2_first_step(rule: Rule) -> Case | None:
        repaired_by="l2-decay-frozen")  # fmt: skip
 def l2_decay_per_parameter(rule: Rule) -> Case | None:
     """At t = 1, ε = 0, both steps are ±α: the λ-part vanishes."""
-    v = second_moment(rule)
-    if penalised(rule) is None or v is None:
+    if penalised(rule) is None:
         return None
+    v = second_moment(rule)
+    assert v is not None
 
     def excess(run: Run, p: Point) -> Interval:
         with_l2, without = run(p, [p["g1"]], ONE), run({**p, "lambda_": ZERO}, [p["g1"]], ONE)

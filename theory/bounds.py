@@ -52,7 +52,7 @@ class Bounded:
 def bounded(rule: Rule) -> Bounded | None:
     """Recognise a clipped rate by the minimum of a maximum in the parameter's line."""
     m = first_moment(rule)
-    if m is None or m.input != g or rule.only is None:
+    if m is None or rule.only is None:
         return None
     line, of_time = rule.only.new["x"], {t, alpha_final, gamma}
     for clip in line.atoms(sp.Min):
@@ -163,10 +163,7 @@ def opened(rule: Rule) -> Rule:
        statement="η_t = clip(α/√v_t, η_l(t), η_u(t))/√t is non-increasing for every gradient sequence.",
        repaired_by="adabound-regret-closing")  # fmt: skip
 def adabound_rate_monotone(rule: Rule) -> Case | None:
-    """A large gradient, then a small one: monotone bounds hold a rate that is not monotone.
-
-    With a running maximum the rate alone is; but the lower bound over √t rises at first.
-    """
+    """A large gradient, then a small one: monotone bounds hold a rate that is not monotone."""
     b = scheduled(rule)
     if b is None:
         return None
@@ -177,8 +174,8 @@ def adabound_rate_monotone(rule: Rule) -> Case | None:
         rates = [(trace.x[k - 1] - trace.x[k]) / m[k] for k in (1, 2)]
         return rates[1] - rates[0]
 
-    return Case(runs=Runs(excess, grid(g1="1 2 4", g2="1 1/2", beta1="0", beta2="1/2 1/4",
-                                       alpha="1 1/4", alpha_final="1", gamma_="1/4 1/8")))  # fmt: skip
+    return Case(runs=Runs(excess, grid(g1="1 2 4", g2="1 1/2", beta1="0", beta2="1/2 1/4", alpha="1",
+                                       alpha_final="1", gamma_="1/4 1/8")))  # fmt: skip
 
 
 @cache

@@ -46,7 +46,7 @@ def _shrinkage_at(s: Expr, p: Point) -> Fraction:
 def adamw_box(rule: Rule) -> Case | None:
     """The tight step bound, then a convex combination."""
     q, s = decayed(rule), shrinkage(rule)
-    if q is None or s is None or second_moment(rule) is None or not dominates(rule, q):
+    if q is None or s is None or not dominates(rule, q):
         return None
     big, bound, u = symbol("M", "nonnegative"), symbol("B", "positive"), symbol("u")
     a, b = symbol("a", "unit"), symbol("b", "unit")

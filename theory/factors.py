@@ -12,7 +12,7 @@ from .invariance import FAMILY, SCALE, changed, lines, scaled
 from .records import Case, Holds, Identity, Point, Run, Runs, Step
 from .roles import Average, first_moment, quotient, same, second_moment
 from .rule import Rule
-from .scale import Scaling, scaling, turned
+from .scale import Scaling, scaling
 from .sources import FOLKLORE, HERE
 from .symbols import eps, g, gt, lambda_, symbol
 
@@ -78,7 +78,7 @@ def loss_scale_is_penalty(rule: Rule) -> Case | None:
     return Case(
         lines(found.rule, found.change, found.factors, sp.Integer(1), "g, λ and ε times c",
               "induction from the start; with λ/c and ε/c for λ and ε: c on g alone"),
-        control=Identity(alone, whole, {**rule.domains, "c": "positive"}) if short else turned(found),
+        control=Identity(alone, whole, {**rule.domains, "c": "positive"}),
         runs=Runs(excess, grid(g1="1 2", g2="1 -1", lambda_="1/2 1/4", eps="1 1/2")),
     )  # fmt: skip
 

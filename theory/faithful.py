@@ -17,13 +17,11 @@ from .roles import first_moment, same, second_moment
 from .rule import Regime, Rule, expand
 from .rules import known, named
 from .sources import HERE
-from .symbols import alpha, ge, new, old
+from .symbols import alpha, g, ge, new, old
 
-#: Runs on which two rules can be seen to differ, short ones first.  No rate that has one value only is
-#: 1/2, where it is its own complement, nor another's value or complement.
-RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 2", beta1="1/2 3/4", beta2="3/4 1/4",
-            lambda_="1/4", mu="5/8", rho="7/8", tau="3/16", psi="1", alpha="1 1/2",
-            eta="0 1")  # fmt: skip
+#: Runs on which two rules can be seen to differ, short ones first.
+RUNS = grid(g1="1 2", g2="1 -1 1/2", g3="1", eps="0 1", beta1="1/2 3/4", beta2="3/4 1/4",
+            lambda_="1/4", mu="1/2", alpha="1 1/2", eta="0 1")  # fmt: skip
 
 
 @cache
@@ -68,23 +66,22 @@ def aligned(rule: Rule, paper: Rule) -> Rule:
 def unclamped(rule: Rule) -> tuple[Rule, tuple[Step, ...]]:
     """Return the rule with max(0, v_t − a_t²) as v_t − a_t², and the steps that allow it.
 
-    With v an average of u² and a one of u at the same β, v_t − a_t² is a weighted variance; u is g, or
-    g + λx under a penalty.
+    With v an average of g² and a one of g at the same β, v_t − a_t² is a weighted variance.
     """
     first, second = first_moment(rule), second_moment(rule)
-    if first is None or second is None or first.beta != second.beta:
+    if first is None or second is None or first.beta != second.beta or first.input != g:
         return rule, ()
     gap = second.new - first.new**2
     clamp = sp.Max(0, gap)
     if not any(e.has(clamp) for r in rule.regimes for e in r.new.values()):
         return rule, ()
-    b, u = first.beta, first.input
+    b = first.beta
     lines = rule.late.new
-    told = b * (second.old - first.old**2) + b * (1 - b) * (u - first.old) ** 2
+    told = b * (second.old - first.old**2) + b * (1 - b) * (g - first.old) ** 2
     steps = (
-        Step("v_t − a_t² = β·(v_(t−1) − a_(t−1)²) + β(1−β)(u_t − a_(t−1))²",
+        Step("v_t − a_t² = β·(v_(t−1) − a_(t−1)²) + β(1−β)(g_t − a_(t−1))²",
              Identity(lines[second.name] - lines[first.name] ** 2, told), "the rule's own lines"),
-        Step("what is added is ≥ 0", Holds(ge(b * (1 - b) * (u - first.old) ** 2, 0)),
+        Step("what is added is ≥ 0", Holds(ge(b * (1 - b) * (g - first.old) ** 2, 0)),
              "so v_t − a_t² ≥ 0 for every t by induction, and max(0, ·) of it changes nothing"),
     )  # fmt: skip
     regimes = tuple(

@@ -139,8 +139,6 @@ def _frozen(lines: dict[str, Expr], carriers: set[str]) -> tuple[dict[str, Expr]
 def oscillator(rule: Rule) -> Oscillator | None:
     """Return the rule's recurrence on c·x²/2, if it has one of order at most 2."""
     lines = without_powers(rule)
-    if any(line.has(sp.sign) for line in lines.values()):  # it has no slope to speak of
-        return None
     carriers = _carriers(lines)
     found = _frozen(lines, carriers)
     if found is None or len(carriers) > 1:

@@ -14,7 +14,7 @@ from .records import Case, Expr, Holds, Identity, Point, Run, Runs, Step
 from .roles import second_moment
 from .rule import Rule, expand
 from .sources import FOLKLORE, HERE
-from .symbols import DOMAINS, eps, g, ge, gt, new, old, symbol, x
+from .symbols import DOMAINS, eps, g, ge, gt, new, old, symbol
 
 FAMILY = "precision"
 #: Half of the smallest positive float16: what is not above it rounds to 0.
@@ -97,7 +97,7 @@ def _around(*numbers: Fraction) -> list[Point]:
 def _at_least_epsilon(rule: Rule) -> tuple[Step, ...]:
     states = {s.name: "nonnegative" for n in rule.initial for s in (old(n), new(n))}
     for name in rule.initial:  # averages of gradients have a sign; what a root is taken of has none
-        if expand(rule.late.new)[name].diff(g).subs({g: 0, x: 0}) != 0:
+        if expand(rule.late.new)[name].diff(g).subs(g, 0) != 0:
             states |= {old(name).name: "real", new(name).name: "real"}
     domains = {**DOMAINS, **rule.domains, **states}
     return tuple(

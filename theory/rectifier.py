@@ -15,7 +15,7 @@ from .records import Case, Expr, Ground, Holds, Identity, Point, Run, Runs, Step
 from .roles import Average, first_moment, same, second_moment
 from .rule import Rule
 from .sources import FOLKLORE, HERE, L20
-from .symbols import alpha, eps, ge, gt, lambda_, symbol, t, x
+from .symbols import alpha, eps, ge, gt, symbol, t, x
 
 FAMILY = "relatives"
 ZERO = Fraction(0)
@@ -71,11 +71,9 @@ def rectifier(b: Expr) -> Expr:
 
 @cache
 def rectified(rule: Rule) -> Rectified | None:
-    """Recognise RAdam without weight decay: a branch on ρ_t > k, with r_t and β2's average behind it."""
+    """Recognise RAdam: a branch on ρ_t > k, with r_t and β2's average behind it."""
     m, v = first_moment(rule), second_moment(rule)
-    if m is None or v is None or lambda_.name in rule.hyper:
-        return None
-    if len(rule.regimes) != 2 or len(rule.late.when) != 1:
+    if m is None or v is None or len(rule.regimes) != 2 or len(rule.late.when) != 1:
         return None
     (condition,) = rule.late.when
     if not isinstance(condition, sp.Gt):

@@ -16,7 +16,7 @@ from .rule import Rule
 from .rules import rmsprop
 from .sources import FOLKLORE, HERE, KS17, Z20
 from .step_size import adam_like
-from .symbols import alpha, beta1, eps, eq, g, ge, gt, lambda_, new, old, symbol, t, x
+from .symbols import alpha, beta1, eps, eq, g, ge, gt, new, old, symbol, t, x
 
 FAMILY = "relatives"
 ZERO = Fraction(0)
@@ -27,13 +27,8 @@ ZERO = Fraction(0)
 
 @cache
 def accumulated(rule: Rule) -> tuple[str, sp.Symbol, Expr] | None:
-    """Return a state entry with s' = β s + (1−β) input + ε: its name, β and the input.
-
-    Of a rule with weight decay nothing is said: its x, and with it the input, depends on ε.
-    """
-    if rule.only is None or lambda_.name in rule.hyper:
-        return None
-    for name in rule.initial:
+    """Return a state entry with s' = β s + (1−β) input + ε: its name, β and the input."""
+    for name in rule.initial if rule.only is not None else ():
         line, s = sp.expand(rule.late.new[name]), old(name)
         b, without = sp.diff(line, s), line.subs({s: 0, eps: 0})
         if not isinstance(b, sp.Symbol) or sp.diff(line, eps) != 1:

@@ -234,7 +234,6 @@ RULES: dict[str, Callable[[], Rule]] = {
     "adabound": adabound,
     "adabound-sqrt": lambda: adabound(schedule="sqrt"),
     "amsbound": lambda: adabound(maximum=True),
-    "amsbound-sqrt": lambda: adabound(maximum=True, schedule="sqrt"),
 }
 
 

@@ -99,8 +99,6 @@ def scaling(rule: Rule) -> Scaling | None:
             continue
         up = changed(change, factors)
         moves = [m for r in rule.regimes if (m := _factor_of_move(rule, r, up)) is not None]
-        if SCALE in moves and lambda_.name in rule.hyper:  # x is another one then, and enters
-            continue
         if len(moves) == len(rule.regimes) and 1 in moves:
             return Scaling(rule, known, factors, tuple(moves))
     return None
@@ -111,27 +109,23 @@ def scaling(rule: Rule) -> Scaling | None:
        statement="Multiplying every gradient by c > 0 leaves every x_t unchanged, for every ε ≥ 0.",
        repaired_by="scale-covariance")  # fmt: skip
 def scale_invariance(rule: Rule) -> Case | None:
-    """Two runs, one with doubled gradients; a rule that looks at signs alone needs nothing else.
-
-    Under a penalty even such a rule does: −3/16 + λ and −3/8 + λ have two signs at λ = 1/4.
-    """
+    """Two runs, one with doubled gradients; a rule that looks at signs alone needs nothing else."""
     found = scaling(rule)
     if found is None:
         return None
-    start = ONE if lambda_ in found.along else ZERO
 
     def excess(run: Run, p: Point) -> Interval:
         gap = Interval.of(0)
         for steps in (1,) if rule.only else LENGTHS:  # RAdam may stand still at first
-            one, two = (run(p, [c * p["g1"]] * steps, start) for c in (1, 2))
+            one, two = (run(p, [c * p["g1"]] * steps, ZERO) for c in (1, 2))
             gap = abs(one.x[-1] - two.x[-1])
             if gap.lo > 0:
                 break
         return gap
 
     free = not found.along and found.moves == (1,) * len(found.moves)
-    return Case(_covariant(found) if free else (), control=turned(found) if free else None,
-                runs=Runs(excess, grid(g1="1 2 -3/16", eps="0 1", alpha="1")))  # fmt: skip
+    return Case(_covariant(found) if free else (), control=_turned(found) if free else None,
+                runs=Runs(excess, grid(g1="1 2", eps="0 1", alpha="1")))  # fmt: skip
 
 
 def _covariant(found: Scaling) -> tuple[Step, ...]:
@@ -151,8 +145,8 @@ def _covariant(found: Scaling) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def turned(found: Scaling) -> Identity:
-    """The near-miss of a rule that looks at signs: c = −1."""
+def _turned(found: Scaling) -> Identity:
+    """The near-miss of a rule that needs nothing scaled along: c = −1."""
     whole = found.rule.transition()["x"]
     up = {s: e.xreplace({SCALE: sp.Integer(-1)})
           for s, e in changed(found.change, found.factors).items()}  # fmt: skip
@@ -183,7 +177,7 @@ def scale_covariance(rule: Rule) -> Case | None:
         )
 
     near = Identity(alone, whole, {**rule.domains, "c": "positive"})
-    return Case(_covariant(found), control=near if found.along.keys() - {lambda_} else turned(found),
+    return Case(_covariant(found), control=near if found.along else _turned(found),
                 runs=Runs(excess, grid(g1="1 2", g2="1 -1", eps="1 1/2")))  # fmt: skip
 
 
