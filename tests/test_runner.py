@@ -5,13 +5,15 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from adamproof.experiments import runner, workers
@@ -247,6 +249,39 @@ def test_what_a_dead_worker_had_is_tried_again_a_few_times(store, whole):  # typ
     dying = Dying(always=True)
     with pytest.raises(RunError, match="its worker died 3 times"):
         toy.compute(store, toy.study(), "default", executor=dying)
+
+
+class Shared(Executor):
+    """Loses everything that is open when a job of seed 5 comes, as a pool does whose worker dies."""
+
+    def __init__(self) -> None:
+        self.open: list[Future[Any]] = []
+        self.lock = threading.Lock()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        future: Future[Any] = Future()
+        job: Job = cloudpickle.loads(cloudpickle.loads(args[0])[0])
+        with self.lock:
+            self.open.append(future)
+            if 5 in job.seeds:
+                while self.open:
+                    self.open.pop().set_exception(BrokenExecutor("a worker died"))
+            else:
+                threading.Timer(0.05, self.finish, (future, fn(*args))).start()
+        return future
+
+    def finish(self, future: "Future[Any]", result: Any) -> None:
+        with self.lock:
+            if future in self.open:
+                self.open.remove(future)
+                future.set_result(result)
+
+
+def test_who_dies_beside_a_deadly_job_is_not_blamed(store):  # type: ignore[no-untyped-def]
+    six = toy.study(plan=lambda table, size: [Spec("slope", "ridge", "adam", seed) for seed in range(6)])
+    with pytest.raises(RunError, match=r"toy: a job failed, .* seeds 3 to 5: its worker died 3 times"):
+        toy.compute(store, six, executor=Shared(), in_flight=2)
+    assert [spec.seed for spec in survey(six, "small", store).table] == [0, 1, 2]
 
 
 def test_an_executor_that_is_shut_down_is_told(store):  # type: ignore[no-untyped-def]
