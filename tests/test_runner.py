@@ -252,7 +252,7 @@ def test_what_a_dead_worker_had_is_tried_again_a_few_times(store, whole):  # typ
 
 
 class Shared(Executor):
-    """Loses everything that is open when a job of seed 5 comes, as a pool does whose worker dies."""
+    """Loses everything that is open soon after a job of seed 5 comes, as a pool does."""
 
     def __init__(self) -> None:
         self.open: list[Future[Any]] = []
@@ -261,14 +261,17 @@ class Shared(Executor):
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         future: Future[Any] = Future()
         job: Job = cloudpickle.loads(cloudpickle.loads(args[0])[0])
-        with self.lock:
-            self.open.append(future)
-            if 5 in job.seeds:
-                while self.open:
-                    self.open.pop().set_exception(BrokenExecutor("a worker died"))
-            else:
-                threading.Timer(0.05, self.finish, (future, fn(*args))).start()
+        self.open.append(future)
+        if 5 in job.seeds:
+            threading.Timer(0.02, self.lose).start()
+        else:
+            threading.Timer(0.2, self.finish, (future, fn(*args))).start()
         return future
+
+    def lose(self) -> None:
+        with self.lock:
+            while self.open:
+                self.open.pop().set_exception(BrokenExecutor("a worker died"))
 
     def finish(self, future: "Future[Any]", result: Any) -> None:
         with self.lock:
