@@ -57,11 +57,11 @@ def read(optimizer: Any, group: Mapping[str, Any]) -> Settings:
             return last
         # A schedule: what hangs on the rate is whether it is 0, and the rate itself.
         rate, was = said.get("lr"), last.said.get("lr")
-        if type(rate) is type(was) is float:
-            if all(map(is_, {**said, "lr": was}.values(), last.said.values())):
-                check_numbers({"lr": rate})
-                last.said["lr"] = last.h["lr"] = last.known["lr"] = rate
-                return last
+        alone = all(map(is_, {**said, "lr": was}.values(), last.said.values()))
+        if alone and type(rate) is type(was) is float and rate and was:
+            check_numbers({"lr": rate})
+            last.said["lr"] = last.h["lr"] = last.known["lr"] = rate
+            return last
     h = hyper_parameters(said)
     types = {*map(type, said.values()), *map(type, said.get("betas", ()))} - {tuple}
     plain = _FIXED.issuperset(types)
