@@ -21,7 +21,7 @@ test: $(READY)  ## lint, types, arrows between the folders, then the tests
 	@echo "== import-linter"
 	@$(BIN)/lint-imports
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 record: $(READY)  ## after a change that is meant: write the ledger and every generated page anew
 	@$(BIN)/adamproof check --update-ledger > /dev/null

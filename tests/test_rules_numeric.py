@@ -8,13 +8,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import Phase, assume, given, settings
+from hypothesis import Phase, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from adamproof.proofs_check import ledger
 from adamproof.proofs_check.arb import BALLS
 from adamproof.proofs_check.judge import MAX_RUNS, SAME_RULE, excess_at
-from adamproof.proofs_check.replay import Replay
+from adamproof.proofs_check.replay import NotReplayed, Replay
 from adamproof.proofs_check.subjects import Subject, builtin
 from adamproof.theory.catalogue import claims
 from adamproof.theory.faithful import paper_of
@@ -139,7 +139,13 @@ def test_no_run_of_the_code_violates_what_is_proved(claim: str, name: str, devic
     @EXAMPLES
     def holds(point: Point) -> None:
         run = Watched(replay(SUBJECTS[name], device))
-        excess = excess_of(run, point)
+        try:
+            excess = excess_of(run, point)
+        except (
+            NotReplayed
+        ):  # 0/0, such as ε = 0 where the decay takes the gradient away: the paper's too
+            assert excess_at(excess_of, paper_of(SUBJECTS[name].against).run, point) is None
+            reject()
         assume(not divided or run.move * 2**10 > run.size)  # else it reads rounding off the step
         assert float(excess) <= run.rounding(divided=divided)
 
