@@ -8,8 +8,9 @@ looked at within an optimizer and not only between them.  The control runs are p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from .methods import METHODS
 from .metrics import METRICS
@@ -19,6 +20,7 @@ from .study import Control, Finding, Outcome, Size, Table
 from .tasks import TASKS
 from .training import Training
 from .tuning import Tuned, tune
+from .tuning import rate as rate_of
 
 MATCHED = "lambda_max+invariant"
 """What is measured where the training loss crosses a level."""
@@ -26,7 +28,7 @@ MATCHED = "lambda_max+invariant"
 REFERENCE = "momentum"
 """What every method is compared with: SGD with momentum."""
 
-PUBLISHED, TUNED = "published", "tuned"
+PUBLISHED, TUNED = SETTINGS = ("published", "tuned")
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,27 @@ class Runs:
     ) -> list[float]:
         """Return what `read` says of the first method less that of the second, by seed."""
         first, second = (self.rows(table, task, method, setting) for method in pair)
-        return [read(a) - read(b) for a, b in zip(first, second, strict=True)]
+        return less(first, second, read)
+
+    def values(
+        self, table: Table, task: str, read: Callable[[Row], float]
+    ) -> dict[tuple[str, str], list[float]]:
+        """Return what `read` says of every method in every setting, by seed."""
+        return {
+            (method, setting): [read(row) for row in self.rows(table, task, method, setting)]
+            for method in self.scale.methods
+            for setting in SETTINGS
+        }
+
+    def settings(self, pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], str, str]]:
+        """Yield each pair of methods that is run, with each task and setting."""
+        shown = [pair for pair in pairs if set(pair) <= set(self.scale.methods)]
+        yield from product(shown, self.scale.tasks, SETTINGS)
+
+
+def less(first: Sequence[Row], second: Sequence[Row], read: Callable[[Row], float]) -> list[float]:
+    """Return what `read` says of the first rows less that of the second, one by one."""
+    return [read(a) - read(b) for a, b in zip(first, second, strict=True)]
 
 
 def around(rate: str) -> list[str]:
@@ -182,7 +204,7 @@ def around(rate: str) -> list[str]:
     ['10^-7/2', '10^-6/2', '10^-4/2', '10^-3/2']
     """
     exponent = int(rate.removeprefix("10^").removesuffix("/2"))
-    return [f"10^{exponent + k}/2" for k in (-2, -1, 1, 2)]
+    return [rate_of(exponent + k) for k in (-2, -1, 1, 2)]
 
 
 def value(name: str) -> Callable[[Row], float]:
@@ -203,6 +225,11 @@ def logarithm(name: str) -> Callable[[Row], float]:
         return math.log(found) if found > 0 else math.nan
 
     return read
+
+
+def gap(row: Row) -> float:
+    """Return test error less training error, in percentage points; NaN where a run has none."""
+    return value("test_error")(row) - value("train_error")(row)
 
 
 @dataclass(frozen=True)
@@ -279,10 +306,10 @@ def controls(runs: Runs, table: Table) -> list[Control]:
     """Return the controls that every comparison must pass."""
     found = []
     for task in runs.scale.tasks:
-        first = [table[s] for s in runs.evaluation(task, REFERENCE, METHODS[REFERENCE].default)]
+        first = runs.rows(table, task, REFERENCE, PUBLISHED)
         other = [table[spec] for spec in runs.again(task)]
         for name, read in (("test error", value("test_error")), ("log λ_max", logarithm("lambda_max"))):
-            result = compare([read(a) - read(b) for a, b in zip(first, other, strict=True)], 0.5)
+            result = compare(less(first, other, read), 0.5)
             low, high = result.interval
             detail = f"{result.effect:+.3f} [{low:+.3f}, {high:+.3f}], p {result.p:.2f}"
             found.append(Control(f"A/A on {task}: {name}", result.p > 0.01, detail))

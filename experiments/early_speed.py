@@ -15,10 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .comparison import (
-    PUBLISHED,
     REFERENCE,
     SCALES,
-    TUNED,
     Runs,
     ask,
     controls,
@@ -35,14 +33,12 @@ def conclude(table: Table, size: Size) -> Sequence[Finding]:
     """Return a finding on speed and one on smoothness for each method, task and setting."""
     runs = Runs(SCALES[size])
     speed, smooth = [], []
-    for method in (m for m in ADAPTIVE if m in runs.scale.methods):
-        for task in runs.scale.tasks:
-            for setting in (PUBLISHED, TUNED):
-                where, pair = f"{task}, {setting}", (REFERENCE, method)
-                faster = runs.differences(table, task, setting, pair, logarithm("early_loss"))
-                calmer = runs.differences(table, task, setting, pair, value("roughness"))
-                speed.append(ask(fast(method), faster, math.log(1.1), "log ratio of losses", where))
-                smooth.append(ask(calm(method), calmer, 0.05, "sum of rises of the loss", where))
+    for pair, task, setting in runs.settings((REFERENCE, method) for method in ADAPTIVE):
+        where, method = f"{task}, {setting}", pair[1]
+        faster = runs.differences(table, task, setting, pair, logarithm("early_loss"))
+        calmer = runs.differences(table, task, setting, pair, value("roughness"))
+        speed.append(ask(fast(method), faster, math.log(1.1), "log ratio of losses", where))
+        smooth.append(ask(calm(method), calmer, 0.05, "sum of rises of the loss", where))
     return [*judged(speed), *judged(smooth)]
 
 
@@ -67,11 +63,7 @@ def draw(table: Table, size: Size, folder: Path) -> Sequence[Path]:
 
     runs, made = Runs(SCALES[size]), []
     for task in runs.scale.tasks:
-        losses = {
-            (method, setting): list(map(value("early_loss"), runs.rows(table, task, method, setting)))
-            for method in runs.scale.methods
-            for setting in (PUBLISHED, TUNED)
-        }
+        losses = runs.values(table, task, value("early_loss"))
         label = "training loss after ten epochs"
         made.append(intervals(folder / f"{task}-early-loss.png", losses, label, task))
     return made

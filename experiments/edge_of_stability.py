@@ -31,7 +31,7 @@ from .risk import Risk
 from .spec import Job, Row, Spec
 from .statistics import compare
 from .study import Finding, Size, Study, Table
-from .tasks import TASKS, Task, digits, mlp, squared_error
+from .tasks import TASKS, Task, digits, mlp, squared_error, stacked
 from .training import Ensemble
 
 MARGIN = math.log(1.15)
@@ -109,8 +109,7 @@ def edge(job: Job) -> Sequence[Row]:
     steps = round(spec.number("steps"))
     ensemble = Ensemble(task, job.seeds, job.device)
     w = ensemble.flat.requires_grad_()
-    data = [task.draw(seed).train for seed in job.seeds]
-    inputs, targets = (torch.stack(part).to(job.device) for part in zip(*data, strict=True))
+    inputs, targets = stacked([task.draw(seed).train for seed in job.seeds], job.device)
     risk = Risk(task.logits, task.loss, inputs, targets)
     optimizer = method.make([w], lr, **rule.options(beta))
     start = normal(job.seeds, w.detach())

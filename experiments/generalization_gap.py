@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .comparison import (
-    PUBLISHED,
     REFERENCE,
     SCALES,
     TUNED,
@@ -25,11 +24,11 @@ from .comparison import (
     around,
     ask,
     controls,
+    gap,
     judged,
     logarithm,
     value,
 )
-from .spec import Row
 from .statistics import tau
 from .study import Control, Finding, Size, Study, Table
 
@@ -42,23 +41,13 @@ PAIRS = (
 FLATTER = "flatter points have the smaller gap"
 
 
-def gap(row: Row) -> float:
-    """Return test error less training error, in percentage points."""
-    return value("test_error")(row) - value("train_error")(row)
-
-
 def conclude(table: Table, size: Size) -> Sequence[Finding]:
     """Return a finding for each pair, task and setting, and for the relation of sharpness to the gap."""
     runs = Runs(SCALES[size])
     errors, relations = [], []
-    for pair in PAIRS:
-        if not set(pair) <= set(runs.scale.methods):
-            continue
-        for task in runs.scale.tasks:
-            for setting in (PUBLISHED, TUNED):
-                found = runs.differences(table, task, setting, pair, value("test_error"))
-                belief = f"{pair[0]} has a larger test error than {pair[1]}"
-                errors.append(ask(belief, found, MARGIN, "percentage points", f"{task}, {setting}"))
+    for pair, task, setting in runs.settings(PAIRS):
+        found = runs.differences(table, task, setting, pair, value("test_error"))
+        errors.append(ask(belief(pair), found, MARGIN, "percentage points", f"{task}, {setting}"))
     for task in runs.scale.tasks:
         for name in ("lambda_max", "invariant"):
             relations.append(
@@ -83,17 +72,21 @@ def between(runs: Runs, table: Table, task: str, name: str) -> list[float]:
 
 def within(runs: Runs, table: Table, task: str, name: str) -> list[float]:
     """Return for each seed the mean over methods of Kendall's τ over learning rates."""
-    means = []
-    rates = {m: [*around(best := runs.rate(table, task, m, TUNED)), best] for m in runs.scale.methods}
-    for seed in range(runs.scale.within):
-        found = []
-        for method, chosen in rates.items():
-            rows = [table[runs.within(task, method, rate)[seed]] for rate in chosen[:-1]]
-            rows.append(table[runs.evaluation(task, method, chosen[-1])[seed]])
-            found.append(tau([logarithm(name)(row) for row in rows], [gap(row) for row in rows]))
-        known = [t for t in found if math.isfinite(t)]
-        means.append(sum(known) / len(known) if known else math.nan)
-    return means
+    read = logarithm(name)
+    taus = []
+    for method in runs.scale.methods:
+        best = runs.rate(table, task, method, TUNED)
+        runs_by_rate = [runs.within(task, method, rate) for rate in around(best)]
+        runs_by_rate.append(runs.evaluation(task, method, best)[: runs.scale.within])
+        for_seed = [[table[spec] for spec in same] for same in zip(*runs_by_rate, strict=True)]
+        taus.append([tau([read(row) for row in rows], [gap(row) for row in rows]) for rows in for_seed])
+    known = [[t for t in same if math.isfinite(t)] for same in zip(*taus, strict=True)]
+    return [sum(same) / len(same) if same else math.nan for same in known]
+
+
+def belief(pair: tuple[str, str]) -> str:
+    """Return the belief about a pair, as a sentence."""
+    return f"{pair[0]} has a larger test error than {pair[1]}"
 
 
 def control(table: Table, size: Size) -> Sequence[Control]:
@@ -108,11 +101,7 @@ def draw(table: Table, size: Size, folder: Path) -> Sequence[Path]:
     runs = Runs(SCALES[size])
     made = []
     for task in runs.scale.tasks:
-        errors = {
-            (method, setting): list(map(value("test_error"), runs.rows(table, task, method, setting)))
-            for method in runs.scale.methods
-            for setting in (PUBLISHED, TUNED)
-        }
+        errors = runs.values(table, task, value("test_error"))
         made.append(intervals(folder / f"{task}-test-error.png", errors, "test error (%)", task))
     return made
 
@@ -124,7 +113,7 @@ STUDY = Study(
     conclude=conclude,
     control=control,
     draw=draw,
-    beliefs=(*(f"{a} has a larger test error than {b}" for a, b in PAIRS), FLATTER),
+    beliefs=(*map(belief, PAIRS), FLATTER),
     measures=Runs(SCALES["small"]).measures,
     sources=("Wilson et al. 2017, arXiv 1705.08292v2", "Choi et al. 2019, arXiv 1910.05446v3"),
     expected="Worse at published settings, not worse when every method is tuned.",

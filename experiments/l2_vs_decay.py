@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, starmap
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ FORMS = (
     Form("adamw", "AdamW, decay α λ", ("0", "10^-2", "10^-1", "1", "10")),
     Form("adamw-uncoupled", "AdamW, decay λ", ("0", "10^-5", "10^-4", "10^-3", "10^-2")),
 )
+PAIRS = tuple(combinations((form.name for form in FORMS), 2))
 SEEDS: Mapping[Size, int] = {"small": 10, "default": 40, "large": 200}
 EPOCHS: Mapping[Size, int] = {"small": 20, "default": 60, "large": 200}
 
@@ -94,13 +96,12 @@ def interaction(grid: Array) -> float:
 def conclude(table: Table, size: Size) -> Sequence[Finding]:
     """Return how much more each form interacts than the next."""
     shares = {form.name: [interaction(grid) for grid in grids(table, size, form)] for form in FORMS}
-    l2, coupled, uncoupled = (form.name for form in FORMS)
     questions = []
-    for first, second in ((l2, coupled), (l2, uncoupled), (coupled, uncoupled)):
+    for first, second in PAIRS:
         differences = [a - b for a, b in zip(shares[first], shares[second], strict=True)]
         means = f"{np.mean(shares[first]):.2f} against {np.mean(shares[second]):.2f}"
-        belief = f"α and λ interact more in {first} than in {second}"
-        questions.append(ask(belief, differences, MARGIN, "share of interaction", TASK, means))
+        unit = "share of interaction"
+        questions.append(ask(belief(first, second), differences, MARGIN, unit, TASK, means))
     return judged(questions)
 
 
@@ -114,11 +115,9 @@ def draw(table: Table, size: Size, folder: Path) -> Sequence[Path]:
     return [heat_maps(folder / "grid.png", maps, RATES, decays, "test error (%)", title)]
 
 
-def belief_names() -> tuple[str, ...]:
-    """Return the beliefs that are judged."""
-    l2, coupled, uncoupled = (form.name for form in FORMS)
-    pairs = ((l2, coupled), (l2, uncoupled), (coupled, uncoupled))
-    return tuple(f"α and λ interact more in {a} than in {b}" for a, b in pairs)
+def belief(first: str, second: str) -> str:
+    """Return the belief about two forms, as a sentence."""
+    return f"α and λ interact more in {first} than in {second}"
 
 
 STUDY = Study(
@@ -127,7 +126,7 @@ STUDY = Study(
     plan=plan,
     conclude=conclude,
     draw=draw,
-    beliefs=belief_names(),
+    beliefs=tuple(starmap(belief, PAIRS)),
     measures={"training": Training(METRICS)},
     sources=("Loshchilov & Hutter 2019, arXiv 1711.05101v3, Figure 2",),
     expected="Less interaction for AdamW than for Adam with L2, least for the uncoupled form.",

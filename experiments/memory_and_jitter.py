@@ -13,10 +13,10 @@ Expected:   Annealing removes the jitter, whichever the method.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from .comparison import REFERENCE, SCALES, TUNED, Runs, ask, judged, value
+from .comparison import REFERENCE, SCALES, TUNED, Runs, ask, judged, less, value
 from .spec import Row, Spec
 from .study import Finding, Size, Study, Table
 
@@ -63,9 +63,6 @@ def conclude(table: Table, size: Size) -> Sequence[Finding]:
     """Return findings on direction and on jitter, against the reference and against annealing."""
     runs = Runs(SCALES[size])
     direction, restless, calmed = [], [], []
-
-    def less(first: Sequence[Row], second: Sequence[Row], read: Callable[[Row], float]) -> list[float]:
-        return [read(a) - read(b) for a, b in zip(first, second, strict=True)]
 
     for task in runs.scale.tasks:
         for kind in (CONSTANT, ANNEALED):

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import ScalarFormatter
 
+from .comparison import gap, value
 from .spec import Row
 from .statistics import bootstrap
 
@@ -36,9 +37,10 @@ def style(index: int) -> dict[str, Any]:
 
 def scatter(path: Path, rows: Mapping[str, Sequence[Row]], x: str, y: str, title: str) -> Path:
     """Draw one value against another, a dot for each run and a large one for each method's median."""
+    reads = [gap if name == "gap" else value(name) for name in (x, y)]
     with _Page(path, title) as axes:
         for i, (method, runs) in enumerate(rows.items()):
-            pairs = np.array([(_read(row, x), _read(row, y)) for row in runs], dtype=float)
+            pairs = np.array([[read(row) for read in reads] for row in runs], dtype=float)
             pairs = pairs[np.isfinite(pairs).all(1)]
             if len(pairs):
                 axes.scatter(pairs[:, 0], pairs[:, 1], s=9, alpha=0.35, linewidths=0, **style(i))
@@ -123,9 +125,9 @@ def heat_maps(
         axes = figure.add_subplot(1, len(grids), i + 1)
         values = np.array(grid)
         shown = axes.imshow(values, origin="lower", cmap="cividis", norm=norm, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            ink = "w" if norm(value) < 0.5 else "k"
-            text = "diverged" if np.isnan(value) else f"{value:.1f}"
+        for (row, column), cell in np.ndenumerate(values):
+            ink = "w" if norm(cell) < 0.5 else "k"
+            text = "diverged" if np.isnan(cell) else f"{cell:.1f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
         axes.set_title(form, fontsize=10)
         axes.set_xticks(range(len(decays[i])), decays[i], fontsize=8)
@@ -143,13 +145,6 @@ def _write(figure: Figure, path: Path) -> None:
     part = path.with_name(f".{path.name}.part")
     figure.savefig(part, format="png")
     part.replace(path)
-
-
-def _read(row: Row, name: str) -> float:
-    if name == "gap":
-        return _read(row, "test_error") - _read(row, "train_error")
-    found = row.get(name)
-    return float("nan") if found is None or row["diverged"] else float(found)
 
 
 class _Page:

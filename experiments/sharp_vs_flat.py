@@ -23,6 +23,7 @@ from .comparison import (
     PUBLISHED,
     REFERENCE,
     SCALES,
+    SETTINGS,
     TUNED,
     Question,
     Runs,
@@ -50,23 +51,14 @@ def conclude(table: Table, size: Size) -> Sequence[Finding]:
     runs = Runs(SCALES[size])
     raw: list[Question] = []
     invariant: list[Question] = []
-    for pair in PAIRS:
-        if not set(pair) <= set(runs.scale.methods):
-            continue
-        for task in runs.scale.tasks:
-            for setting in (PUBLISHED, TUNED):
-                for suffix, moment in ((LEVEL, "at loss 0.1"), ("", "at the end")):
-                    where = f"{task}, {setting}, {moment}"
-                    belief = f"{pair[0]} stands at a sharper point than {pair[1]}"
-                    for name, questions in (("lambda_max", raw), ("invariant", invariant)):
-                        read = logarithm(name + suffix)
-                        found = runs.differences(table, task, setting, pair, read)
-                        edge = [
-                            method for method in pair
-                            if setting == TUNED and runs.tuned(table, task, method).on_edge
-                        ]  # fmt: skip
-                        note = f"{', '.join(edge)}: best rate on the edge of the grid" if edge else ""
-                        questions.append(ask(belief, found, MARGIN, "log ratio of λ_max", where, note))
+    for pair, task, setting in runs.settings(PAIRS):
+        edge = [m for m in pair if setting == TUNED and runs.tuned(table, task, m).on_edge]
+        note = f"{', '.join(edge)}: best rate on the edge of the grid" if edge else ""
+        for suffix, moment in ((LEVEL, "at loss 0.1"), ("", "at the end")):
+            where = f"{task}, {setting}, {moment}"
+            for name, questions in (("lambda_max", raw), ("invariant", invariant)):
+                found = runs.differences(table, task, setting, pair, logarithm(name + suffix))
+                questions.append(ask(belief(pair), found, MARGIN, "log ratio of λ_max", where, note))
     return [
         replace(
             a, outcome=together(a.outcome, b.outcome),
@@ -74,6 +66,11 @@ def conclude(table: Table, size: Size) -> Sequence[Finding]:
         )
         for a, b in zip(judged(raw), judged(invariant), strict=True)
     ]  # fmt: skip
+
+
+def belief(pair: tuple[str, str]) -> str:
+    """Return the belief about a pair, as a sentence."""
+    return f"{pair[0]} stands at a sharper point than {pair[1]}"
 
 
 def control(table: Table, size: Size) -> Sequence[Control]:
@@ -96,7 +93,7 @@ def draw(table: Table, size: Size, folder: Path) -> Sequence[Path]:
     runs = Runs(SCALES[size])
     made = []
     for task in runs.scale.tasks:
-        for setting in (PUBLISHED, TUNED):
+        for setting in SETTINGS:
             rows = {m: runs.rows(table, task, m, setting) for m in runs.scale.methods}
             for x, y in AXES:
                 title = f"{task}, {setting} learning rates"
@@ -111,7 +108,7 @@ STUDY = Study(
     conclude=conclude,
     control=control,
     draw=draw,
-    beliefs=tuple(f"{a} stands at a sharper point than {b}" for a, b in PAIRS),
+    beliefs=tuple(map(belief, PAIRS)),
     measures=Runs(SCALES["small"]).measures,
     sources=("Keskar et al. 2017, arXiv 1609.04836v2", "Dinh et al. 2017, arXiv 1703.04933v2"),
     expected="Adaptive methods stand at larger λ_max; what is invariant to rescaling need not agree.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -103,7 +103,6 @@ class Table(Mapping[Spec, Row]):
         }
 
 
-Plan = Callable[[Table], Sequence[Spec]]
 Size = str
 SIZES: tuple[Size, ...] = ("small", "default", "large")
 
@@ -127,7 +126,6 @@ class Study:
         measures: The functions by the names that the specifications use.
         sources: Where beliefs and protocol are from.
         expected: What the literature would have one expect.
-        settings: What a notebook may change: names of tasks, methods, numbers of seeds.
     """
 
     name: str
@@ -140,4 +138,3 @@ class Study:
     draw: Callable[[Table, Size, Path], Sequence[Path]] = lambda table, size, folder: ()
     sources: tuple[str, ...] = ()
     expected: str = ""
-    settings: Mapping[str, object] = field(default_factory=dict)

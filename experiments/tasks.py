@@ -6,7 +6,7 @@ shape (K, …); a seed draws the same data and the same start whichever other me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -33,6 +33,12 @@ def squared_error(logits: Tensor, targets: Tensor) -> Tensor:
     """Return half the mean squared distance to the one-hot targets, for each member (K,)."""
     wanted = nn.functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
     return (logits - wanted).square().sum(-1).mean(1) / 2
+
+
+def stacked(parts: Iterable[tuple[Tensor, Tensor]], device: str) -> tuple[Tensor, Tensor]:
+    """Return the inputs and targets of members, each with the dimension K in front."""
+    inputs, targets = zip(*parts, strict=True)
+    return torch.stack(inputs).to(device), torch.stack(targets).to(device)
 
 
 @dataclass(frozen=True)

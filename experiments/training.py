@@ -17,9 +17,10 @@ from torch import Tensor
 from adamproof.optimizers import cosine
 
 from .methods import Method
+from .products import gradient
 from .risk import Risk
 from .spec import Job, Row, Value, number
-from .tasks import Split, Task
+from .tasks import Task, stacked
 
 LEVELS = ("0.3", "0.1", "0.05", "0.02")
 """Training losses at whose first crossing the metrics are taken, beside those at the end."""
@@ -159,7 +160,10 @@ class _Run:
         }
         self.annealed = text.get("anneal") == "cosine"
         splits = [task.draw(seed) for seed in self.seeds]
-        self.data = {part: self._stacked(splits, part) for part in ("train", "validation", "test")}
+        self.data = {
+            part: stacked([getattr(split, part) for split in splits], self.device)
+            for part in ("train", "validation", "test")
+        }
         self.ensemble = Ensemble(task, self.seeds, self.device)
         self.flat = self.ensemble.flat
         self.start = self.flat.clone()
@@ -170,13 +174,6 @@ class _Run:
         self.diverged = torch.zeros(len(self.seeds), dtype=torch.long)
         self.history: list[Tensor] = []
         self.optimizer: torch.optim.Optimizer | None = None
-
-    def _stacked(self, splits: Sequence[Split], part: str) -> tuple[Tensor, Tensor]:
-        pairs = [getattr(split, part) for split in splits]
-        return (
-            torch.stack([x for x, _ in pairs]).to(self.device),
-            torch.stack([y for _, y in pairs]).to(self.device),
-        )
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -235,10 +232,8 @@ class _Run:
             yield inputs[self.members, rows], targets[self.members, rows]
 
     def _gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        leaves = [leaf.detach().requires_grad_() for leaf in self.ensemble.leaves(self.flat)]
-        losses = self.task.loss(self.task.logits(leaves, inputs), targets)
-        parts = torch.autograd.grad(losses.sum(), leaves)
-        return torch.cat([part.flatten(1) for part in parts], 1)
+        risk = Risk(self.task.logits, self.task.loss, inputs, targets)
+        return gradient(risk, self.ensemble.leaves(self.flat))[1]
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
         gradient = self._gradient(inputs, targets)
