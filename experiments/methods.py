@@ -81,7 +81,9 @@ def root_of_second_moment(optimizer: Optimizer, parameters: Tensor, eps: float =
         rms: Tensor = state["square_avg"]
         return cast(Tensor, rms.sqrt() + group.get("eps", eps))
     v: Tensor = state.get("max_exp_avg_sq", state["exp_avg_sq"])
-    correction = 1 - group["betas"][1] ** float(state["step"])
+    # AMSGrad as in the paper has no correction; before the maximum, it is in the maximum already.
+    corrects = group.get("correction", "after_max") == "after_max"
+    correction = 1 - group["betas"][1] ** float(state["step"]) if corrects else 1.0
     return cast(Tensor, (v / correction).sqrt() + group.get("eps", eps))
 
 

@@ -169,3 +169,28 @@ def test_a_method_that_switches_changes_its_optimizer_at_half_time() -> None:
 def test_radius_zero_is_the_optimizer_itself() -> None:
     flat = replace(METHODS["sam"], radius=0.0)
     assert rows(job(flat, (0,))) == rows(job(METHODS["momentum"], (0,)))
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("adam", {"betas": (0.0, 0.99)}),
+        ("adamw", {"betas": (0.0, 0.99), "weight_decay": 0.0}),
+        ("amsgrad", {"betas": (0.0, 0.99)}),
+        ("amsgrad", {"betas": (0.0, 0.99), "correction": "after_max"}),
+        ("amsgrad", {"betas": (0.0, 0.99), "correction": "before_max"}),
+        ("rmsprop", {}),
+    ],
+)
+def test_the_preconditioner_is_what_the_gradient_is_divided_by(name: str, options: Any) -> None:
+    draw = torch.Generator().manual_seed(0)
+    weights = torch.randn(2, 3, generator=draw, dtype=torch.float64).requires_grad_()
+    optimizer = METHODS[name].make([weights], 0.1, **options)
+    divisor = METHODS[name].preconditioner
+    assert divisor is not None
+    for _ in range(8):
+        before = weights.detach().clone()
+        weights.grad = torch.randn(2, 3, generator=draw, dtype=torch.float64)
+        optimizer.step()
+        move = before - weights.detach()
+        assert torch.allclose(0.1 * weights.grad / move, divisor(optimizer, weights), rtol=1e-6)
