@@ -174,7 +174,7 @@ def draw(table: Table, size: Size, folder: Path) -> Sequence[Path]:
         for rule, beta, lr in RUNS
     }
     label = "median λ_max of the last quarter, over the proved threshold"
-    title = "Full-batch training settles where the theory says it stops being stable"
+    title = "Does training settle where the theory says that it stops being stable?"
     return [strip(folder / "edge.png", values, label, title, at=1.0)]
 
 
