@@ -295,9 +295,13 @@ def test_interrupt_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-    time.sleep(6)
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    try:
+        time.sleep(6)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+    finally:
+        child.kill()  # a failing test must not leave it to the tests after it
+        child.communicate()
     after = ledger.PATH.read_bytes()
     ledger.PATH.write_bytes(before)  # a failing test must not leave another ledger behind
     assert err.strip().splitlines()[-1].endswith("adamproof: interrupted; what was finished is kept")
@@ -305,6 +309,29 @@ def test_interrupt_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
     assert after == before
     # Where the signal came inside of exec or eval of a string, CPython ends by the signal after all.
     assert child.returncode in (2, -signal.SIGINT)
+
+
+def test_an_interrupt_inside_of_a_destructor_is_not_lost() -> None:
+    code = """if True:
+        import signal, sys, time
+        from adamproof import cli
+
+        class Held:
+            def __del__(self):
+                signal.raise_signal(signal.SIGINT)
+
+        def app(*_, **__):
+            Held()
+            late = time.monotonic() + 30
+            while time.monotonic() < late:
+                pass
+
+        cli.app = app
+        cli.main()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "adamproof: interrupted; what was finished is kept\n"
 
 
 def test_help_is_quick_to_load() -> None:

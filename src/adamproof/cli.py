@@ -5,7 +5,9 @@ Exit status: 0 as expected, 1 a verdict differs, 2 the command cannot be carried
 
 from __future__ import annotations
 
+import _thread
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -221,6 +223,7 @@ def experiment_export(
 def main() -> None:
     """Run the command line; every failure is one sentence and a status."""
     debug = "--debug" in sys.argv
+    sys.unraisablehook = _unraisable
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         status = app(arguments, standalone_mode=False)
@@ -236,6 +239,17 @@ def main() -> None:
         if status == 130:  # what Typer makes of Ctrl-C
             _fail("interrupted; what was finished is kept")
         sys.exit(status or 0)
+
+
+def _unraisable(event: sys.UnraisableHookArgs) -> None:
+    """Interrupt again where Ctrl-C came inside of a destructor, such as z3's, which cannot raise.
+
+    A little later, from another thread: here, it would be lost as well.
+    """
+    if event.exc_type is KeyboardInterrupt:
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(event)
 
 
 def _sentence(error: Exception) -> str:
