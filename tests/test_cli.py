@@ -288,12 +288,17 @@ def test_reproduce_lists(monkeypatch, capsys):  # type: ignore[no-untyped-def]
     assert status == 0 and "reddi-online" in out and "reddi-period" in out
 
 
+def hears_interrupts() -> None:
+    """Undo what a shell does to the jobs that it puts into the background: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupt_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
     before = ledger.PATH.read_bytes()
     child = subprocess.Popen(
         [sys.executable, "-m", "adamproof", "check", "--update-ledger"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"}, preexec_fn=hears_interrupts,
     )  # fmt: skip
     try:
         time.sleep(6)
@@ -329,7 +334,10 @@ def test_an_interrupt_inside_of_a_destructor_is_not_lost() -> None:
         cli.app = app
         cli.main()
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+        preexec_fn=hears_interrupts,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "adamproof: interrupted; what was finished is kept\n"
 
